@@ -1,0 +1,1 @@
+"""The audit log: its rows, its tables, and the one writer."""

@@ -1,0 +1,154 @@
+"""One attempt as the log holds it: an opening, committed before the provider is called, and an ending.
+
+The fields are the columns of `ai_outbound_logs`; a test pins the two to each other.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, UsageQuality
+
+
+class Origin(StrEnum):
+    """Where a row comes from; rows of different origins never mix in one figure."""
+
+    PRODUCTION = "production"
+    SPIKE = "spike"
+    SHADOW = "shadow"
+    IMPORT = "import"
+    SIMULATED = "simulated"
+
+
+class Role(StrEnum):
+    """What an attempt is to its dispatch."""
+
+    SERVED = "served"
+    FALLBACK = "fallback"
+    SHADOW = "shadow"
+
+
+class TranscriptForm(StrEnum):
+    """How the earlier turns reached the model."""
+
+    NATIVE = "native"
+    FLATTENED = "flattened"
+    SESSION = "session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptOpening:
+    """What is known before the provider is called. Moments are aware and in UTC."""
+
+    log_id: str
+    dispatch_id: str
+    attempt: int
+    role: Role
+    origin: Origin
+    time_scale: float
+    feature: str
+    tenant: str
+    project: str | None
+    conversation_id: str | None
+    turn: int | None
+    actor: str | None
+    created_at: dt.datetime
+    deadline_at: dt.datetime
+    owner: str
+    path: str
+    variant: str
+    routed_variant: str
+    variant_hash: str
+    model: str
+    reason: str
+    flag: str | None
+    flag_version: str | None
+    flag_stale: bool
+    assignment_key: str | None
+    assignment_share: float | None
+    iteration_cap: int
+    transcript_form: TranscriptForm
+    repository: str | None
+    commit_sha: str | None
+    idempotency_key: str | None = None
+    reserved_nanousd: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnding:
+    """What is known when the attempt has ended; None is unknown, 0 is zero. Durations are in milliseconds."""
+
+    status: Status
+    finished_at: dt.datetime
+    ended_by: EndedBy
+    stop_reason: str | None
+    output_valid: bool | None
+    output_chars: int | None
+    error_type: ErrorType | None
+    error_stage: ErrorStage | None
+    http_status: int | None
+    response_time_ms: int
+    queue_ms: int | None
+    ready_ms: int | None
+    session_init_ms: int | None
+    first_token_ms: int | None
+    remainder_ms: int | None
+    first_text_ms: int | None
+    active_ms: int | None
+    drain_ms: int | None
+    timing_unavailable_reason: str | None
+    timing_schema: int
+    input_tokens: int | None
+    cache_read_input_tokens: int | None
+    cache_creation_input_tokens: int | None
+    cache_creation_5m_input_tokens: int | None
+    cache_creation_1h_input_tokens: int | None
+    output_tokens: int | None
+    usage_quality: UsageQuality
+    first_call_input_tokens: int | None
+    first_call_cache_read_input_tokens: int | None
+    first_call_cache_creation_input_tokens: int | None
+    first_call_output_tokens: int | None
+    cost_nanousd: int | None
+    runtime_cost_nanousd: int | None
+    tool_cost_nanousd: int | None
+    price_version: str | None
+    platform_list_cost_nanousd: int | None
+    iterations: int
+    tool_calls: int
+    tool_errors: int
+    retries: int
+    provider_request_id: str | None
+    session_id: str | None
+    agent_id: str | None
+    agent_version: int | None
+    prefix_fingerprint: str | None
+    prompt_fingerprint: str | None
+
+
+def new_log_id() -> str:
+    """A UUIDv7 (RFC 9562 section 5.7): 48 bits of Unix milliseconds, then 74 random bits.
+
+    Ids are made here and never taken from the provider, so an empty or repeated provider id can't swallow a row.
+    """
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def this_owner() -> str:
+    """Who writes a row: host, boot id, pid namespace, pid and process start, so that a sweeper can tell whether it lives."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        # The second field is the program's name in parentheses and may hold blanks; the start time is field 22.
+        start = file.read().rpartition(")")[2].split()[19]
+    return "/".join((os.uname().nodename, boot, namespace, str(os.getpid()), start))

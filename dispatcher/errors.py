@@ -1,0 +1,116 @@
+"""The exceptions this package raises, drawn once.
+
+Expected endings of an attempt are results, not exceptions; what is here is misuse, bad input, or a part that can't serve.
+
+    DispatcherError
+    ├─ InvalidInput              bad input at the border; every problem is listed at once
+    │  ├─ InvalidAction          a ResearchAction, Limits or Repository
+    │  ├─ InvalidSettings        an environment variable or an option of the command line
+    │  ├─ InvalidPolicy          a file in the policies directory
+    │  ├─ InvalidFlags           a flag document
+    │  ├─ InvalidRecord          a decision record in the records directory
+    │  ├─ InvalidImport          a column map, or a line of an imported file
+    │  └─ InvalidSimulation      a simulator's configuration
+    ├─ RepositoryUnusable        the repository or commit that an action names can't be read, or isn't the tenant's
+    ├─ ConversationContinues     a second turn without the transcript of the first
+    ├─ CalledOnEventLoop         the blocking call on the thread of a running event loop
+    ├─ NoApiKey                  no credential for the provider
+    ├─ LogUnavailable            the audit log can't take a row, so nothing was spent
+    ├─ SourceUnreachable         a database that should be read can't be
+    ├─ PortInUse                 the simulator's port is taken
+    └─ AttemptFailed             raised by ResearchResult.raise_for_status() only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dispatcher.action.result import ResearchResult
+
+
+class DispatcherError(Exception):
+    """Something went wrong in the dispatcher."""
+
+
+class InvalidInput(DispatcherError):
+    """Bad input; `subject` names what was read and `problems` lists everything that is wrong with it."""
+
+    def __init__(self, subject: str, problems: Sequence[str]) -> None:
+        self.subject = subject
+        self.problems = tuple(problems)
+        super().__init__(subject, self.problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.subject}: {self.problems[0]}"
+        return f"{self.subject}: {len(self.problems)} problems\n" + "\n".join(f"  - {line}" for line in self.problems)
+
+
+class InvalidAction(InvalidInput):
+    """The action can't be carried out as it is written."""
+
+
+class InvalidSettings(InvalidInput):
+    """A setting or an option has no usable value."""
+
+
+class InvalidPolicy(InvalidInput):
+    """A policy file can't be used."""
+
+
+class InvalidFlags(InvalidInput):
+    """A flag document can't be used."""
+
+
+class InvalidRecord(InvalidInput):
+    """A decision record can't be used."""
+
+
+class InvalidImport(InvalidInput):
+    """A column map or an imported file can't be used; nothing was imported."""
+
+
+class InvalidSimulation(InvalidInput):
+    """A simulator's configuration can't be used."""
+
+
+class RepositoryUnusable(DispatcherError):
+    """The repository or commit can't be read, or the tenant may not use it."""
+
+
+class ConversationContinues(DispatcherError):
+    """The conversation already has a turn, and its transcript isn't here."""
+
+
+class CalledOnEventLoop(DispatcherError):
+    """dispatch_research() would block the running event loop; await adispatch_research() instead."""
+
+
+class NoApiKey(DispatcherError):
+    """No credential for the provider."""
+
+
+class LogUnavailable(DispatcherError):
+    """The audit log can't take a row; the action was not accepted and nothing was spent."""
+
+
+class SourceUnreachable(DispatcherError):
+    """The database that holds the rows can't be read."""
+
+
+class PortInUse(DispatcherError):
+    """The port is taken by another program."""
+
+
+class AttemptFailed(DispatcherError):
+    """The research didn't succeed; `result` holds what there is."""
+
+    def __init__(self, result: ResearchResult) -> None:
+        self.result = result
+        super().__init__(result)
+
+    def __str__(self) -> str:
+        error = f" ({self.result.error_type})" if self.result.error_type else ""
+        return f"research ended as {self.result.status}, ended by {self.result.ended_by}{error}; row {self.result.log_id}"
