@@ -1,6 +1,7 @@
 """The exceptions this package raises, drawn once.
 
-Expected endings of an attempt are results, not exceptions; what is here is misuse, bad input, or a part that can't serve.
+Expected endings of an attempt are results, not exceptions; what is here is misuse, bad input, or a part that can't
+serve.
 
     DispatcherError
     ├─ InvalidInput              bad input at the border; every problem is listed at once
@@ -112,5 +113,6 @@ class AttemptFailed(DispatcherError):
         super().__init__(result)
 
     def __str__(self) -> str:
-        error = f" ({self.result.error_type})" if self.result.error_type else ""
-        return f"research ended as {self.result.status}, ended by {self.result.ended_by}{error}; row {self.result.log_id}"
+        result = self.result
+        why = f": {result.error}" if result.error else ""
+        return f"research ended as {result.status}, ended by {result.ended_by}; row {result.log_id}{why}"

@@ -86,8 +86,8 @@ class Step:
 class Decision:
     """The variant an action goes to, the reason, and the flag state it came from.
 
-    `assignment_key` is what a draw hashed (a conversation or a tenant) and `assignment_share` the share of the variant that
-    was drawn, in [0, 1]; both are None where nothing was drawn. `flag_version` is a hash of the flag document.
+    `assignment_key` is what a draw hashed (a conversation or a tenant) and `assignment_share` the share of the variant
+    that was drawn, in [0, 1]; both are None where nothing was drawn. `flag_version` is a hash of the flag document.
     `iteration_cap` and `deadline_s` are those in force: the variant's, tightened by the action's limits.
     """
 

@@ -86,12 +86,14 @@ class ResearchAction:
         for field in ("project", "conversation_id", "actor", "variant"):
             if getattr(self, field) is not None:
                 problems += _name_problems(field, getattr(self, field))
-        if not isinstance(self.repository, Repository):
-            problems.append("repository is missing: pass Repository(path=…)")
-        if not isinstance(self.limits, Limits):
-            problems.append("limits must be a Limits value")
+        problems += _type_problems(self.repository, Repository, "repository is missing: pass Repository(path=…)")
+        problems += _type_problems(self.limits, Limits, "limits must be a Limits value")
         if problems:
             raise InvalidAction("action", problems)
+
+
+def _type_problems(value: object, expected: type, problem: str) -> list[str]:
+    return [] if isinstance(value, expected) else [problem]
 
 
 def _question_problems(question: object) -> list[str]:
@@ -106,7 +108,9 @@ def _name_problems(field: str, value: object) -> list[str]:
     if not isinstance(value, str) or not value:
         return [f"{field} is empty"]
     if not _NAME.fullmatch(value):
-        return [f"{field} {value[:40]!r} may hold 1 to 120 letters, digits and . _ : @ / -, the first a letter or digit"]
+        return [
+            f"{field} {value[:40]!r} may hold 1 to 120 letters, digits and . _ : @ / -, the first a letter or digit"
+        ]
     # The flag engine turns None into the text "None", so a tenant of that name would match what a missing one matches.
     if value in {"None", "null", "undefined"}:
         return [f"{field} {value!r} looks like a missing value"]

@@ -37,10 +37,12 @@ class Observation:
     """All that was seen of one attempt, at one moment.
 
     Usage is the sum over the calls; a class that one call left unknown is unknown in the sum. `cost_nanousd` is the
-    calls' cost plus the session's running time, None where any part is unknown.
+    calls' cost plus the session's running time, None where any part is unknown. `iterations` counts the model requests
+    that were begun, also those whose usage never came.
     """
 
     calls: tuple[Call, ...]
+    iterations: int
     usage: Usage
     usage_quality: UsageQuality
     cost_nanousd: int | None
@@ -136,6 +138,7 @@ class Observer:
         runtime = self._runtime_cost()
         return Observation(
             calls=tuple(self._calls),
+            iterations=self.iterations,
             usage=Usage() if self._unreported and not self._calls else usage,
             usage_quality=self._quality(),
             cost_nanousd=self._cost(runtime),

@@ -1,0 +1,1 @@
+"""Decision records: the document, its acceptance criteria, and how both are read."""

@@ -1,0 +1,80 @@
+"""How values are written in an acceptance block: exact numbers, durations, days, and objects without unknown keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+_DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LARGEST = Decimal(10) ** 15
+_MOST_DECIMALS = 30
+
+
+class Contradictions(ValueError):
+    """Statements that are each well formed and together mean nothing; every one of them is listed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
+
+
+def _exact(value: object) -> object:
+    """A number as it was written: a float becomes the shortest decimal that reads back as it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004 - pydantic collects ValueErrors only
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -_MOST_DECIMALS or abs(number) >= _LARGEST:
+        raise ValueError(f"{value!r} is out of range")
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """A number without exponent and trailing zeros: `42054.0` is written `42054`."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, dt.timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration: write a whole number and s, m, h or d, such as 24h or 7d")
+    return dt.timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _date(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return dt.date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a date: write YYYY-MM-DD") from None
+
+
+def as_tuple(value: object) -> object:
+    """YAML knows lists only; a frozen value holds a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[Decimal, BeforeValidator(_exact), PlainSerializer(plain, return_type=str)]
+Positive = Annotated[Number, Field(gt=0)]
+Duration = Annotated[
+    dt.timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(lambda span: int(span.total_seconds()), return_type=int),
+]
+Date = Annotated[dt.date, BeforeValidator(_date)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}$")]
+
+
+class Strict(BaseModel):
+    """A value read from a record: frozen, complete, and without a key it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

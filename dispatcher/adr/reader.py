@@ -1,0 +1,200 @@
+"""Markdown → Record, or InvalidRecord with every problem and its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from dispatcher.adr.document import Acceptance, Record, Status
+from dispatcher.adr.markdown import Fence, Markdown, take_apart
+from dispatcher.adr.notation import Contradictions, Date, Strict
+from dispatcher.adr.tree import Problem, Tree, read_tree
+from dispatcher.errors import InvalidRecord
+
+BLOCK_INFO = "yaml acceptance"
+_MAX_BYTES = 1_000_000
+_LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
+
+RecordId = Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9]{0,9}-)?[0-9]{4}$")]
+
+
+class FrontMatter(Strict):
+    """The lifecycle of a record. `acceptance: none` is stated by a record that no telemetry judges."""
+
+    id: RecordId
+    title: Annotated[str, Field(min_length=1)]
+    status: Annotated[Status, Field(strict=False)]
+    date: Date
+    deciders: Annotated[list[str], Field(min_length=1)]
+    supersedes: list[RecordId] = []
+    superseded_by: RecordId | None = None
+    acceptance: Literal["none"] | None = None
+
+
+def read_record(path: Path) -> Record:
+    """Read one record. Raises InvalidRecord."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidRecord(path.name, [f"can't be read: {error.strerror}"]) from None
+    return parse_record(content, path)
+
+
+def read_records(directory: Path) -> tuple[list[Record], list[InvalidRecord]]:
+    """All records of a directory sorted by id, and what can't be read; two files with one id are both unreadable.
+
+    Every file named `*.md` is a record. Raises InvalidRecord where the directory itself can't be read.
+    """
+    if not directory.is_dir():
+        raise InvalidRecord(str(directory), ["is not a directory; DISPATCHER_ADRS_DIR names where the records are"])
+    records: dict[str, list[Record]] = {}
+    errors = []
+    for path in sorted(directory.glob("*.md")):
+        try:
+            record = read_record(path)
+        except InvalidRecord as error:
+            errors.append(error)
+        else:
+            records.setdefault(record.id, []).append(record)
+    for name, same in records.items():
+        if len(same) > 1:
+            names = ", ".join(record.path.name for record in same)
+            errors += [InvalidRecord(record.path.name, [f"{names} all have the id {name}"]) for record in same]
+    return [same[0] for _, same in sorted(records.items()) if len(same) == 1], errors
+
+
+def find_record(directory: Path, name: str) -> Record:
+    """The record with this id. Raises InvalidRecord where it is missing or can't be read."""
+    records, errors = read_records(directory)
+    for record in records:
+        if record.id == name:
+            return record
+    for error in errors:
+        if re.match(rf"{re.escape(name)}(\D|$)", error.subject):
+            raise error
+    known = ", ".join(record.id for record in records) or "none"
+    raise InvalidRecord(name, [f"there is no such record in {directory}; the readable ones are: {known}"])
+
+
+def parse_record(content: bytes, path: Path) -> Record:
+    """Read the content of a record's file; `path` is only its name. Raises InvalidRecord."""
+    if len(content) > _MAX_BYTES:
+        raise InvalidRecord(path.name, [f"is larger than {_MAX_BYTES} bytes"])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidRecord(path.name, [f"line {line}: is not UTF-8"]) from None
+    parts = take_apart(text)
+    problems = list(parts.problems)
+    front = _front_matter(parts, problems)
+    acceptance = _acceptance(parts, front, problems)
+    if front is not None and not path.name.startswith(f"{front.id}-"):
+        problems.append(Problem(1, f"the file of record {front.id} is named {front.id}-….md"))
+    if problems or front is None:
+        raise InvalidRecord(path.name, [str(problem) for problem in sorted(set(problems))])
+    return Record(
+        id=front.id,
+        title=front.title,
+        status=front.status,
+        date=front.date,
+        deciders=tuple(front.deciders),
+        supersedes=tuple(front.supersedes),
+        superseded_by=front.superseded_by,
+        sections=parts.sections,
+        acceptance=acceptance,
+        path=path,
+    )
+
+
+def _front_matter(parts: Markdown, problems: list[Problem]) -> FrontMatter | None:
+    if parts.front is None:
+        return None
+    tree = read_tree(parts.front, 2, typed=False)
+    problems += [Problem(problem.line, f"front matter {problem.text}") for problem in tree.problems]
+    if tree.problems:
+        return None
+    try:
+        front = FrontMatter.model_validate(tree.value)
+    except ValidationError as error:
+        problems += _problems_of(error, tree)
+        return None
+    if (front.status is Status.SUPERSEDED) != (front.superseded_by is not None):
+        problems.append(
+            Problem(tree.line_of(("status",)), "status superseded and superseded_by belong together: state both")
+        )
+    return front
+
+
+def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Problem]) -> Acceptance | None:
+    blocks = [fence for fence in parts.fences if fence.info == BLOCK_INFO]
+    for fence in parts.fences:
+        if fence.info != BLOCK_INFO and _looks_like_a_block(fence):
+            said = f"the info string {fence.info!r}" if fence.info else "no info string"
+            problems.append(Problem(fence.line - 1, f"looks like an acceptance block but has {said}: `{BLOCK_INFO}`"))
+    problems += [Problem(fence.line - 1, "a second acceptance block: a record has one") for fence in blocks[1:]]
+    if front is not None and front.acceptance is None and not blocks:
+        problems.append(
+            Problem(1, f"has no `{BLOCK_INFO}` block; a record that no telemetry judges says `acceptance: none`")
+        )
+    if not blocks:
+        return None
+    block = blocks[0]
+    if front is not None and front.acceptance is not None:
+        problems.append(
+            Problem(block.line - 1, "an acceptance block, although the front matter says `acceptance: none`")
+        )
+    if "Confirmation" not in block.headings:
+        problems.append(Problem(block.line - 1, "the acceptance block belongs into the section Confirmation"))
+    tree = read_tree(block.text, block.line, typed=True)
+    problems += [Problem(problem.line, f"acceptance block {problem.text}") for problem in tree.problems]
+    if tree.problems:
+        return None
+    try:
+        return Acceptance.model_validate(tree.value)
+    except ValidationError as error:
+        problems += _problems_of(error, tree)
+        return None
+
+
+def _looks_like_a_block(fence: Fence) -> bool:
+    words = fence.info.lower().split()
+    if words and words[0] not in {"yaml", "yml", "acceptance"}:
+        return False
+    return "acceptance" in words or len(_LIKE_A_BLOCK.findall(fence.text)) > 1
+
+
+def _problems_of(error: ValidationError, tree: Tree) -> list[Problem]:
+    problems = []
+    for item in error.errors(include_url=False):
+        path: tuple[str | int, ...] = tuple(item["loc"])
+        line, place = tree.line_of(path), _place(path)
+        problems += [Problem(line, f"{place}{sentence}") for sentence in _sentences(item)]
+    return problems
+
+
+def _sentences(item: Any) -> tuple[str, ...]:
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, Contradictions):
+        return cause.problems
+    if cause is not None:
+        return (str(cause),)
+    kind = item["type"]
+    if kind == "missing":
+        return ("is missing",)
+    if kind == "extra_forbidden":
+        return ("is not a known key",)
+    if kind == "string_pattern_mismatch":
+        return (f"{item['input']!r} is not of the form {item['ctx']['pattern']}",)
+    message = item["msg"]
+    return (message[0].lower() + message[1:],)
+
+
+def _place(path: tuple[str | int, ...]) -> str:
+    place = ""
+    for part in path:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
+    return f"{place}: " if place else ""

@@ -1,0 +1,1 @@
+"""Numbered migrations of the audit log, and the one door to Alembic."""

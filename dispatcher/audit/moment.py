@@ -1,0 +1,75 @@
+"""Moments in the database: the column type that keeps them, and the database's own clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
+    """A moment to the microsecond: aware in, aware UTC out, on every engine.
+
+    SQLite keeps the text 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, which sorts as time does and compares with what its own
+    `datetime()` returns. Raises ValueError for a moment without a time zone.
+    """
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """A plain DATETIME of MySQL and MariaDB would drop the microseconds."""
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
+        """The moment in UTC, without its zone where the engine's type has none."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment for the log has no time zone")
+        moment = value.astimezone(dt.UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:  # noqa: ARG002
+        """The moment, aware and in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class DatabaseNow(FunctionElement[dt.datetime]):
+    """Now, by the clock of the database: one clock for all hosts that write to it.
+
+    SQLite's clock has milliseconds; the missing digits are written as zeros so that all moments have one width.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow)
+def _portable_now(_element: DatabaseNow, _compiler: Any, **_: Any) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _sqlite_now(_element: DatabaseNow, _compiler: Any, **_: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+@compiles(DatabaseNow, "postgresql")
+def _postgresql_now(_element: DatabaseNow, _compiler: Any, **_: Any) -> str:
+    # CURRENT_TIMESTAMP is the start of the transaction, which may be long before the row arrives.
+    return "clock_timestamp()"
+
+
+@compiles(DatabaseNow, "mysql", "mariadb")
+def _mysql_now(_element: DatabaseNow, _compiler: Any, **_: Any) -> str:
+    # CURRENT_TIMESTAMP follows the session's time zone.
+    return "UTC_TIMESTAMP(6)"

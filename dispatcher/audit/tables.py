@@ -1,0 +1,153 @@
+"""The tables of the audit log, for every engine.
+
+A column that is NOT NULL is known of every row, an imported one included; everything else may be unknown. Numbers of
+tokens, nano-dollars and milliseconds are 64 bits wide.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Column
+
+from dispatcher.audit.moment import DatabaseNow, UtcDateTime
+
+metadata = sa.MetaData()
+
+logs = sa.Table(
+    "ai_outbound_logs",
+    metadata,
+    # Identity. A turn of a conversation is claimed by the unique key below; NULLs are distinct, so rows outside
+    # conversations claim nothing.
+    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("dispatch_id", sa.String(64), nullable=False),
+    Column("attempt", sa.Integer, nullable=False),
+    Column("role", sa.String(16), nullable=False),
+    Column("origin", sa.String(16), nullable=False),
+    Column("time_scale", sa.Double, nullable=False),
+    Column("feature", sa.String(120), nullable=False),
+    Column("tenant", sa.String(120), nullable=False),
+    Column("project", sa.String(120)),
+    Column("conversation_id", sa.String(200)),
+    Column("turn", sa.Integer),
+    Column("idempotency_key", sa.String(200)),
+    Column("actor", sa.String(120)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("deadline_at", UtcDateTime),
+    Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+    Column("landed_at", UtcDateTime),
+    Column("swept_at", UtcDateTime),
+    Column("owner", sa.String(255)),
+    # Decision.
+    Column("path", sa.String(16)),
+    Column("variant", sa.String(120)),
+    Column("routed_variant", sa.String(120)),
+    Column("variant_hash", sa.String(64)),
+    Column("model", sa.String(120)),
+    Column("reason", sa.String(40)),
+    Column("flag", sa.String(120)),
+    Column("flag_version", sa.String(64)),
+    Column("flag_stale", sa.Boolean),
+    Column("assignment_key", sa.String(255)),
+    Column("assignment_share", sa.Double),
+    Column("iteration_cap", sa.Integer),
+    Column("transcript_form", sa.String(16)),
+    # Ending.
+    Column("status", sa.String(16), nullable=False),
+    Column("ended_by", sa.String(40)),
+    Column("stop_reason", sa.String(120)),
+    Column("output_valid", sa.Boolean),
+    Column("output_chars", sa.BigInteger),
+    Column("error_type", sa.String(64)),
+    Column("error_stage", sa.String(40)),
+    Column("http_status", sa.Integer),
+    # Time.
+    Column("response_time_ms", sa.BigInteger),
+    Column("queue_ms", sa.BigInteger),
+    Column("ready_ms", sa.BigInteger),
+    Column("session_init_ms", sa.BigInteger),
+    Column("first_token_ms", sa.BigInteger),
+    Column("remainder_ms", sa.BigInteger),
+    Column("first_text_ms", sa.BigInteger),
+    Column("active_ms", sa.BigInteger),
+    Column("drain_ms", sa.BigInteger),
+    Column("timing_unavailable_reason", sa.String(120)),
+    Column("timing_schema", sa.Integer),
+    # Tokens, in disjoint classes.
+    Column("input_tokens", sa.BigInteger),
+    Column("cache_read_input_tokens", sa.BigInteger),
+    Column("cache_creation_input_tokens", sa.BigInteger),
+    Column("cache_creation_5m_input_tokens", sa.BigInteger),
+    Column("cache_creation_1h_input_tokens", sa.BigInteger),
+    Column("output_tokens", sa.BigInteger),
+    Column("usage_quality", sa.String(20)),
+    Column("first_call_input_tokens", sa.BigInteger),
+    Column("first_call_cache_read_input_tokens", sa.BigInteger),
+    Column("first_call_cache_creation_input_tokens", sa.BigInteger),
+    Column("first_call_output_tokens", sa.BigInteger),
+    # Money.
+    Column("reserved_nanousd", sa.BigInteger),
+    Column("cost_nanousd", sa.BigInteger),
+    Column("runtime_cost_nanousd", sa.BigInteger),
+    Column("tool_cost_nanousd", sa.BigInteger),
+    Column("price_version", sa.String(64)),
+    Column("platform_list_cost_nanousd", sa.BigInteger),
+    # Work.
+    Column("iterations", sa.Integer),
+    Column("tool_calls", sa.Integer),
+    Column("tool_errors", sa.Integer),
+    Column("retries", sa.Integer),
+    Column("provider_request_id", sa.String(120)),
+    Column("session_id", sa.String(120)),
+    Column("agent_id", sa.String(120)),
+    Column("agent_version", sa.BigInteger),
+    Column("prefix_fingerprint", sa.String(64)),
+    Column("prompt_fingerprint", sa.String(64)),
+    Column("repository", sa.String(1024)),
+    Column("commit_sha", sa.String(64)),
+    sa.UniqueConstraint(
+        "tenant", "feature", "conversation_id", "turn", "attempt", "role", name="uq_ai_outbound_logs_turn"
+    ),
+    sa.Index("ix_ai_outbound_logs_created_at", "created_at"),
+    sa.Index("ix_ai_outbound_logs_feature_origin_created_at", "feature", "origin", "created_at"),
+)
+"""One row per attempt."""
+
+calls = sa.Table(
+    "ai_outbound_calls",
+    metadata,
+    # No foreign key to the log: an engine that distributes the rows by tenant can't keep one across its nodes, and a
+    # call is written only in the transaction that ends its row.
+    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("ordinal", sa.Integer, primary_key=True, autoincrement=False),
+    Column("model", sa.String(120), nullable=False),
+    Column("input_tokens", sa.BigInteger),
+    Column("cache_read_input_tokens", sa.BigInteger),
+    Column("cache_creation_input_tokens", sa.BigInteger),
+    Column("cache_creation_5m_input_tokens", sa.BigInteger),
+    Column("cache_creation_1h_input_tokens", sa.BigInteger),
+    Column("output_tokens", sa.BigInteger),
+    Column("latency_ms", sa.BigInteger),
+    Column("stop_reason", sa.String(120)),
+    Column("request_id", sa.String(120)),
+    Column("cost_nanousd", sa.BigInteger),
+    Column("prompt_fingerprint", sa.String(64)),
+)
+"""One row per model request inside an attempt."""
+
+registrations = sa.Table(
+    "adr_registrations",
+    metadata,
+    Column("registration_id", sa.CHAR(36), primary_key=True),
+    Column("record", sa.String(64), nullable=False),
+    Column("origin", sa.String(16), nullable=False),
+    Column("epoch", sa.Integer, nullable=False),
+    Column("candidate_hash", sa.String(64), nullable=False),
+    Column("record_hash", sa.String(64), nullable=False),
+    Column("block", sa.Text, nullable=False),
+    Column("registered_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+    Column("start_at", UtcDateTime, nullable=False),
+    # The key decides between two that register at once: an epoch of a record and origin is opened by one of them.
+    sa.UniqueConstraint("record", "origin", "epoch", name="uq_adr_registrations_epoch"),
+)
+"""Append-only: the moments from which the evidence of a record and origin counts. `block` is canonical JSON."""

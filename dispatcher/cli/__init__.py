@@ -1,0 +1,94 @@
+"""The command line: verbs, exit codes.
+
+A verb's module is imported when the verb is used, and what is heavy only inside its body, so that `--help` stays
+light.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from dispatcher.errors import DispatcherError, InvalidInput, SourceUnreachable
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 5
+EXIT_CRASH = 70
+EXIT_INTERRUPT = 130
+
+_VERBS = {
+    "adr": "List decision records and start their clock.",
+    "demo": "Run the whole loop on simulated answers: dispatch, log, verdict.",
+    "explain": "Say where an action would go, and why, without a call.",
+    "logs": "Import rows into the log and summarise it.",
+    "migrate": "Bring the database to the newest schema.",
+    "research": "Carry out one research action.",
+    "simulator": "Serve a loopback Anthropic API.",
+    "spike": "Hold published single runs against a record's criteria.",
+    "telemetry": "Standing reports over the log.",
+    "verdict": "Judge decision records from the log.",
+}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _VERBS:
+            return None
+        command = getattr(import_module(f"dispatcher.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        # The help of all verbs, without importing any.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, text in sorted(_VERBS.items())])
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dispatcher", prog_name="dispatcher")
+def dispatcher() -> None:
+    """Route AI research, log every attempt, judge decision records from the log.
+
+    Exit codes: 0 done, 1 failed, 2 bad usage or input, 5 database unreachable, 70 crash, 130 interrupted;
+    `verdict --gate` has its own, see its help.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code. Every expected error is one message without a traceback."""
+    try:
+        code = dispatcher.main(args=arguments, prog_name="dispatcher", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPT
+    except DispatcherError as error:
+        click.echo(f"error: {error}", err=True)
+        return exit_code_of(error)
+    except BrokenPipeError:
+        return EXIT_FAILED
+    except Exception:  # noqa: BLE001 - the last line of defence, with its own exit code
+        traceback.print_exc()
+        return EXIT_CRASH
+    return code if isinstance(code, int) else 0
+
+
+def exit_code_of(error: DispatcherError) -> int:
+    """The exit code of an expected error."""
+    if isinstance(error, InvalidInput):
+        return EXIT_USAGE
+    return EXIT_UNREACHABLE if isinstance(error, SourceUnreachable) else EXIT_FAILED

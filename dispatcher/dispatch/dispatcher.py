@@ -1,0 +1,235 @@
+"""One dispatch from end to end, for async callers and for blocking ones."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dispatcher.action.decision import Decision, PathName
+from dispatcher.action.observation import EndedBy, ErrorType, Status
+from dispatcher.action.request import ResearchAction
+from dispatcher.action.result import ResearchResult
+from dispatcher.audit.log import Log
+from dispatcher.audit.record import AttemptOpening, new_log_id
+from dispatcher.dispatch.bridge import Bridge
+from dispatcher.dispatch.rows import Began, Setting, ending_of, opening_of, result_of
+from dispatcher.errors import LogUnavailable
+from dispatcher.paths.observation import Observer, Session
+from dispatcher.paths.path import Job, Outcome, Path
+from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.prices import PriceTable
+from dispatcher.routing.router import Router
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CANCELLED = Outcome(
+    status=Status.CANCELLED,
+    ended_by=EndedBy.CANCEL,
+    error_type=ErrorType.CANCELLED,
+    error="the caller cancelled",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a dispatcher is made of; `release` frees what it holds open."""
+
+    router: Router
+    paths: Mapping[PathName, Path]
+    log: Log
+    prices: PriceTable
+    setting: Setting
+    release: Callable[[], Coroutine[Any, Any, None]]
+
+
+class Dispatcher:
+    """Carries out research actions, each with one decision and one row in the log.
+
+    `assemble` makes the parts. They are made at once, and again in a child after a fork, since neither a thread nor a
+    connection survives one. Safe to share between threads and event loops.
+    """
+
+    def __init__(self, assemble: Callable[[], Parts]) -> None:
+        self._assemble = assemble
+        self._parts: Parts | None = assemble()
+        self._inherited: list[object] = []
+        self._lock = threading.Lock()
+        self._bridge = Bridge()
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _rebuild(this()))
+
+    def dispatch_research(self, action: ResearchAction) -> ResearchResult:
+        """Carry out the action and wait for it; see `adispatch_research`.
+
+        Raises CalledOnEventLoop on the thread of a running event loop.
+        """
+        return self._bridge.run(self.adispatch_research(action))
+
+    async def adispatch_research(self, action: ResearchAction) -> ResearchResult:
+        """Decide, open the row, run the path, close the row, answer.
+
+        Every ending of the research itself is a result. Raises InvalidAction or RepositoryUnusable for an action that
+        can't be carried out and LogUnavailable where the log can't take the row: nothing is spent then. A cancellation
+        closes the row, with its usage, before it propagates.
+        """
+        began = Began(at=dt.datetime.now(dt.UTC), ns=time.monotonic_ns())
+        parts = await asyncio.to_thread(self._ready_parts) if self._parts is None else self._parts
+        parts.router.refuse_foreign_repository(action)
+        checkout = await asyncio.to_thread(resolve, action.repository)
+        dispatch_id = new_log_id()
+        mountable = parts.router.mountable(action, has_commit=checkout.commit_sha is not None)
+        decision = parts.router.decide(action, mountable=mountable, unit=action.conversation_id or dispatch_id)
+        opening = opening_of(
+            action, decision, checkout, parts.setting, began, log_id=new_log_id(), dispatch_id=dispatch_id
+        )
+        attempt = _Attempt(parts, action, decision, checkout, opening, began)
+        return await attempt.carry_out()
+
+    async def aclose(self) -> None:
+        """Wait for what still winds down at the provider and free the connections."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.release()
+
+    def close(self) -> None:
+        """As `aclose`, for blocking callers."""
+        self._bridge.run(self.aclose())
+        self._bridge.close()
+
+    def _ready_parts(self) -> Parts:
+        with self._lock:
+            if self._parts is None:
+                self._parts = self._assemble()
+            return self._parts
+
+    def _forget_inherited(self) -> None:
+        # The parent's connections and locks live on in this copy: they are kept, untouched, so that no destructor
+        # closes what the parent still uses.
+        self._inherited += [self._parts, self._bridge, self._lock]
+        self._parts, self._bridge, self._lock = None, Bridge(), threading.Lock()
+
+
+def _rebuild(dispatcher: Dispatcher | None) -> None:
+    if dispatcher is not None:
+        dispatcher._forget_inherited()  # noqa: SLF001 - the fork hook is the class's own
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One run of one path, between the opening of its row and the closing."""
+
+    parts: Parts
+    action: ResearchAction
+    decision: Decision
+    checkout: Checkout
+    opening: AttemptOpening
+    began: Began
+
+    async def carry_out(self) -> ResearchResult:
+        observer = self._observer()
+        await self._open(observer)
+        try:
+            outcome = await self._run(observer)
+        except asyncio.CancelledError:
+            await _to_its_end(self._close(CANCELLED, observer))
+            raise
+        except Exception as defect:
+            await _to_its_end(self._close(_internal(defect), observer))
+            raise
+        return await _to_its_end(self._close(outcome, observer))
+
+    def _observer(self) -> Observer:
+        async def note_session(session: Session) -> None:
+            await self.parts.log.note_session(
+                self.opening.log_id, session.session_id, session.agent_id, session.agent_version
+            )
+
+        return Observer(
+            prices=self.parts.prices,
+            on=self.began.at.date(),
+            clock=time.monotonic_ns,
+            started_ns=self.began.ns,
+            note_session=note_session,
+        )
+
+    async def _open(self, observer: Observer) -> None:
+        # A cancellation while the row is being committed must not leave it open: wait for the commit, then close.
+        opening = asyncio.ensure_future(self.parts.log.open(self.opening))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await _to_its_end(self._close_if_opened(opening, observer))
+            raise
+
+    async def _close_if_opened(self, opening: asyncio.Future[None], observer: Observer) -> None:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await self._close(CANCELLED, observer)
+
+    async def _run(self, observer: Observer) -> Outcome:
+        variant = self.decision.variant
+        job = Job(
+            log_id=self.opening.log_id,
+            tenant=self.action.tenant,
+            question=self.action.question,
+            variant=variant,
+            iteration_cap=self.decision.iteration_cap,
+            checkout=self.checkout,
+        )
+        waited_s = (time.monotonic_ns() - self.began.ns) / 1e9
+        try:
+            async with asyncio.timeout(self.decision.deadline_s - waited_s) as deadline:
+                return await self.parts.paths[variant.path].run(job, observer)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return Outcome(
+                status=Status.ERROR,
+                ended_by=EndedBy.DEADLINE,
+                error_type=ErrorType.DEADLINE,
+                error=f"no answer within the deadline of {self.decision.deadline_s:g} s",
+            )
+
+    async def _close(self, outcome: Outcome, observer: Observer) -> ResearchResult:
+        seen = observer.observed()
+        response_time_ms = (time.monotonic_ns() - self.began.ns) // 1_000_000
+        ending = ending_of(outcome, seen, response_time_ms, dt.datetime.now(dt.UTC), self.parts.prices.version)
+        try:
+            await self.parts.log.close(self.opening.log_id, ending, seen.calls)
+        except LogUnavailable as error:
+            # The action was accepted and its row is durable as `started`; the answer isn't withheld for it.
+            logger.error("row %s stays open, its ending could not be written: %s", self.opening.log_id, error)  # noqa: TRY400
+        return result_of(self.opening, self.decision, outcome, seen, response_time_ms)
+
+
+def _internal(defect: Exception) -> Outcome:
+    return Outcome(
+        status=Status.ERROR,
+        ended_by=EndedBy.FAILURE,
+        error_type=ErrorType.INTERNAL,
+        error=f"a defect of the dispatcher: {type(defect).__name__}",
+    )
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await to the end, whatever cancels meanwhile; a cancellation that came is raised afterwards."""
+    task = asyncio.ensure_future(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and not task.cancelled():
+        raise cancelled
+    return task.result()

@@ -1,0 +1,9 @@
+"""A loopback Anthropic API: Messages and Managed Agents, priced and timed by data, answered by a deterministic model."""
+
+from __future__ import annotations
+
+from dispatcher.simulator.config import SimulatorConfig
+from dispatcher.simulator.metering.ledger import LedgerEntry
+from dispatcher.simulator.server import Simulator, run
+
+__all__ = ["LedgerEntry", "Simulator", "SimulatorConfig", "run"]

@@ -1,0 +1,84 @@
+"""What the simulator charged, for tests that compare it with what was recorded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dispatcher.action.observation import ZERO_USAGE, Usage
+from dispatcher.prices import PriceTable
+
+Api = Literal["messages", "managed"]
+NANOUSD_PER_CENT = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One charge: a model request, or the running time of a managed session.
+
+    `request_id` is that of the HTTP request on Messages and of the span's end event on Managed. `active_ms` is
+    simulated running time, 0 on a model request. `cost_nanousd` is in 10⁻⁹ US dollars, None where the model has no
+    price.
+    """
+
+    api: Api
+    session_id: str | None
+    request_id: str
+    model: str
+    usage: Usage
+    active_ms: int
+    cost_nanousd: int | None
+
+
+class Ledger:
+    """The charges of one simulator, in order."""
+
+    def __init__(self, prices: PriceTable) -> None:
+        self.prices = prices
+        self._entries: list[LedgerEntry] = []
+
+    @property
+    def entries(self) -> Sequence[LedgerEntry]:
+        """Every charge so far."""
+        return tuple(self._entries)
+
+    def charge_request(
+        self, api: Api, request_id: str, model: str, usage: Usage, on: dt.date, session_id: str | None = None
+    ) -> LedgerEntry:
+        """Charge a model request at the list price of the day."""
+        cost = self.prices.cost_nanousd(model, usage, on)
+        return self._add(api, session_id, request_id, model, usage, 0, cost)
+
+    def charge_runtime(self, session_id: str, request_id: str, model: str, active_ms: int) -> LedgerEntry:
+        """Charge a managed session for simulated milliseconds of running."""
+        cost = self.prices.runtime_cost_nanousd(active_ms)
+        return self._add("managed", session_id, request_id, model, ZERO_USAGE, active_ms, cost)
+
+    def _add(
+        self,
+        api: Api,
+        session_id: str | None,
+        request_id: str,
+        model: str,
+        usage: Usage,
+        active_ms: int,
+        cost: int | None,
+    ) -> LedgerEntry:
+        entry = LedgerEntry(
+            api=api,
+            session_id=session_id,
+            request_id=request_id,
+            model=model,
+            usage=usage,
+            active_ms=active_ms,
+            cost_nanousd=cost,
+        )
+        self._entries.append(entry)
+        return entry
+
+
+def whole_cents(nanousd: int) -> int:
+    """US cents, rounded half up, as the API states a list cost."""
+    return (2 * nanousd + NANOUSD_PER_CENT) // (2 * NANOUSD_PER_CENT)

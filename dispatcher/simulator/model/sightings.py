@@ -1,0 +1,115 @@
+"""What the tools have shown: lines of files, matches, and paths, read out of their text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from dispatcher.simulator.model.conversation import Exchange
+from dispatcher.simulator.model.toolbox import Toolbox, first_line_argument, path_argument
+
+_MATCH = re.compile(r"^(?P<path>[^\s:][^:\t]*?):(?P<line>\d+):(?P<text>.*)$")
+_NUMBERED = re.compile(r"^\s*(?P<line>\d+)(?:\t|: ?| ?\| ?|→|$)(?P<text>.*)$")
+_PATH = re.compile(r"^(?:\./)?(?P<path>[^\s:|<>\"'`*?][^:|<>\"'`*?\t]*)$")
+_LONGEST_PATH = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a file as a tool showed it."""
+
+    path: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Everything seen so far. `read` wins over `matched` where both show a line: search output may be cut short."""
+
+    read: dict[tuple[str, int], str] = field(default_factory=dict)
+    matched: dict[tuple[str, int], str] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
+    asked: frozenset[tuple[str, str]] = frozenset()
+    failures: int = 0
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every line seen, once."""
+        return tuple(Line(path, number, text) for (path, number), text in {**self.matched, **self.read}.items())
+
+    def has_asked(self, tool: str, argument: str) -> bool:
+        """Whether this tool was already called with this argument."""
+        return (tool, argument) in self.asked
+
+
+def sightings_of(exchanges: Sequence[Exchange], toolbox: Toolbox) -> Sightings:
+    """Read what came back; a failed call shows nothing, but it was asked."""
+    read: dict[tuple[str, int], str] = {}
+    matched: dict[tuple[str, int], str] = {}
+    listed: dict[str, None] = {}
+    asked = frozenset((e.call.name, str(value)) for e in exchanges for value in e.call.input.values())
+    for exchange in exchanges:
+        if exchange.is_error:
+            continue
+        if toolbox.read and exchange.call.name == toolbox.read.name:
+            read.update(_read_lines(exchange))
+        elif toolbox.search and exchange.call.name == toolbox.search.name:
+            matched.update({(line.path, line.number): line.text for line in match_lines(exchange.result)})
+        elif toolbox.list and exchange.call.name == toolbox.list.name:
+            listed.update(dict.fromkeys(listed_paths(exchange.result)))
+    return Sightings(read, matched, tuple(listed), asked, sum(exchange.is_error for exchange in exchanges))
+
+
+def match_lines(text: str) -> Iterator[Line]:
+    """Matches of a search: `path:12: text`, or numbered lines below a line that is their path."""
+    heading = None
+    for raw in text.splitlines():
+        found = _MATCH.match(raw)
+        if found:
+            yield Line(_plain(found["path"]), int(found["line"]), found["text"].strip())
+            continue
+        numbered = _NUMBERED.match(raw)
+        if numbered and heading:
+            yield Line(heading, int(numbered["line"]), numbered["text"].strip())
+        elif not numbered:
+            path = _PATH.match(raw.rstrip(":"))
+            heading = _plain(path["path"]) if path and " " not in raw.strip() else None
+
+
+def numbered_lines(path: str, text: str, first: int = 1) -> Iterator[Line]:
+    """Lines of a file that was read: `12<tab>text`, `12: text`; bare lines are counted from `first`."""
+    raw = text.splitlines()
+    numbered = [found for found in map(_NUMBERED.match, raw) if found]
+    if 2 * len(numbered) >= sum(bool(line.strip()) for line in raw):
+        for found in numbered:
+            yield Line(path, int(found["line"]), found["text"].strip())
+        return
+    for number, line in enumerate(raw, start=first):
+        yield Line(path, number, line.strip())
+
+
+def listed_paths(text: str) -> Iterator[str]:
+    """Paths of a listing, one a line; what doesn't look like the path of a file is left out."""
+    for raw in text.splitlines():
+        found = _PATH.match(raw.strip())
+        if found and len(raw) <= _LONGEST_PATH and not raw.rstrip().endswith("/") and not _is_prose(raw):
+            yield _plain(found["path"])
+
+
+def _read_lines(exchange: Exchange) -> dict[tuple[str, int], str]:
+    path = path_argument(exchange.call)
+    if path is None:
+        return {}
+    path = _plain(path)
+    first = first_line_argument(exchange.call)
+    return {(line.path, line.number): line.text for line in numbered_lines(path, exchange.result, first)}
+
+
+def _plain(path: str) -> str:
+    return path.removeprefix("./")
+
+
+def _is_prose(raw: str) -> bool:
+    return raw.strip().startswith(("(", "[", "#", "…")) or raw.count(" ") > 3

@@ -1,0 +1,1 @@
+"""What the log holds, imported and summarised: column maps, distributions, published figures."""

@@ -1,0 +1,127 @@
+"""The composition root: settings in, a dispatcher out; home of the instance behind `dispatch_research()`."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from dispatcher.action.decision import PathName
+from dispatcher.action.request import ResearchAction
+from dispatcher.action.result import ResearchResult
+from dispatcher.audit.engine import open_engine
+from dispatcher.audit.log import Log
+from dispatcher.audit.record import Origin, this_owner
+from dispatcher.dispatch.dispatcher import Dispatcher, Parts
+from dispatcher.dispatch.rows import Setting
+from dispatcher.errors import NoApiKey
+from dispatcher.paths.claude import Claude, SimulatorMark, ask_simulator
+from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.messages import MessagesPath
+from dispatcher.prices import PriceTable
+from dispatcher.routing.flags import EmbeddedFlags
+from dispatcher.routing.policy import Policies
+from dispatcher.routing.router import Router
+from dispatcher.settings import PROVIDER_URL, Settings, load_settings, look_at_kill_switch, repository_token
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def build_dispatcher(settings: Settings) -> Dispatcher:
+    """A dispatcher from settings.
+
+    Raises InvalidPolicy, InvalidFlags, SourceUnreachable or NoApiKey, each before anything is spent.
+    """
+    return Dispatcher(lambda: assemble(settings))
+
+
+def build_router(settings: Settings) -> Router:
+    """What decides, from settings; needs no provider and no database. Raises InvalidPolicy or InvalidFlags."""
+    policies = Policies.load(settings.policies_dir)
+    return Router(
+        policies=policies,
+        flags=EmbeddedFlags(settings.policies_dir / "flags.json"),
+        look_at_kill_switch=lambda: look_at_kill_switch(settings.kill_switch_file),
+        token_present=lambda variable: repository_token(variable) is not None,
+    )
+
+
+def open_database(settings: Settings) -> Engine:
+    """The audit database, at the newest schema. Raises SourceUnreachable."""
+    return open_engine(settings.database_url.get_secret_value())
+
+
+def assemble(settings: Settings) -> Parts:
+    """The parts of a dispatcher, made afresh: connections, clients, flag state."""
+    router = build_router(settings)
+    prices = PriceTable.load(settings.policies_dir / "prices.yml")
+    mark = _ask_where_answers_come_from(settings.anthropic_base_url)
+    claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
+    engine = open_database(settings)
+    log = Log(engine)
+    managed = ManagedPath(claude, router.mount_token_variable_reader(repository_token))
+
+    async def release() -> None:
+        await managed.settle()
+        await claude.aclose()
+        await asyncio.to_thread(log.shutdown)
+        engine.dispose()
+
+    return Parts(
+        router=router,
+        paths={PathName.MESSAGES: MessagesPath(claude), PathName.MANAGED: managed},
+        log=log,
+        prices=prices,
+        setting=Setting(
+            origin=Origin.PRODUCTION if mark is None else Origin.SIMULATED,
+            time_scale=1.0 if mark is None else mark.time_scale,
+            owner=this_owner(),
+        ),
+        release=release,
+    )
+
+
+def _ask_where_answers_come_from(base_url: str) -> SimulatorMark | None:
+    # Asked before the first row, so that a row killed before its first response already has the right origin.
+    return None if base_url.rstrip("/") == PROVIDER_URL else ask_simulator(base_url)
+
+
+def _api_key(settings: Settings, mark: SimulatorMark | None) -> SecretStr:
+    if settings.anthropic_api_key is not None and settings.anthropic_api_key.get_secret_value():
+        return settings.anthropic_api_key
+    if mark is not None:
+        return SecretStr("simulated")
+    raise NoApiKey(
+        f"ANTHROPIC_API_KEY is not set and {settings.anthropic_base_url} is not the simulator; set the key, or run "
+        "`dispatcher simulator` and set ANTHROPIC_BASE_URL to the address it prints"
+    )
+
+
+_default_lock = threading.Lock()
+_default: Dispatcher | None = None
+
+
+def default_dispatcher() -> Dispatcher:
+    """The instance behind `dispatch_research()`, built from the environment at the first call."""
+    global _default  # noqa: PLW0603 - one default instance a process is what the module-level call means
+    with _default_lock:
+        if _default is None:
+            _default = build_dispatcher(load_settings())
+            atexit.register(_default.close)
+        return _default
+
+
+def dispatch_research(action: ResearchAction) -> ResearchResult:
+    """Carry out the action with the default dispatcher and wait for it; see `Dispatcher.dispatch_research`."""
+    return default_dispatcher().dispatch_research(action)
+
+
+async def adispatch_research(action: ResearchAction) -> ResearchResult:
+    """Carry out the action with the default dispatcher; see `Dispatcher.adispatch_research`."""
+    # The first call opens the database and imports the SDK, a second's work that must not stall the loop.
+    dispatcher = _default or await asyncio.to_thread(default_dispatcher)
+    return await dispatcher.adispatch_research(action)
