@@ -42,10 +42,16 @@ def build_dispatcher(settings: Settings) -> Dispatcher:
 def build_router(settings: Settings) -> Router:
     """What decides, from settings; needs no provider and no database. Raises InvalidPolicy or InvalidFlags."""
     policies = Policies.load(settings.policies_dir)
+
+    def look() -> tuple[str, str] | None:
+        return look_at_kill_switch(settings.kill_switch_file)
+
+    # With the brake on, a document that can't be used must not keep the process from starting.
+    flags = EmbeddedFlags(settings.policies_dir / "flags.json", [policies.flag], bad_start_allowed=look() is not None)
     return Router(
         policies=policies,
-        flags=EmbeddedFlags(settings.policies_dir / "flags.json"),
-        look_at_kill_switch=lambda: look_at_kill_switch(settings.kill_switch_file),
+        flags=flags,
+        look_at_kill_switch=look,
         token_present=lambda variable: repository_token(variable) is not None,
     )
 
@@ -61,28 +67,24 @@ def assemble(settings: Settings) -> Parts:
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
     mark = _ask_where_answers_come_from(settings.anthropic_base_url)
     claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
-    engine = open_database(settings)
-    log = Log(engine)
-    managed = ManagedPath(claude, router.mount_token_variable_reader(repository_token))
-
-    async def release() -> None:
-        await managed.settle()
-        await claude.aclose()
-        await asyncio.to_thread(log.shutdown)
-        engine.dispose()
-
+    managed = ManagedPath(claude, lambda tenant, url: _mount_token(router.policies, tenant, url))
     return Parts(
         router=router,
         paths={PathName.MESSAGES: MessagesPath(claude), PathName.MANAGED: managed},
-        log=log,
+        log=Log(open_database(settings)),
         prices=prices,
         setting=Setting(
             origin=Origin.PRODUCTION if mark is None else Origin.SIMULATED,
             time_scale=1.0 if mark is None else mark.time_scale,
             owner=this_owner(),
         ),
-        release=release,
+        settle=managed.settle,
     )
+
+
+def _mount_token(policies: Policies, tenant: str, github_url: str) -> SecretStr | None:
+    variable = policies.token_variable(tenant, github_url)
+    return None if variable is None else repository_token(variable)
 
 
 def _ask_where_answers_come_from(base_url: str) -> SimulatorMark | None:
@@ -123,5 +125,5 @@ def dispatch_research(action: ResearchAction) -> ResearchResult:
 async def adispatch_research(action: ResearchAction) -> ResearchResult:
     """Carry out the action with the default dispatcher; see `Dispatcher.adispatch_research`."""
     # The first call opens the database and imports the SDK, a second's work that must not stall the loop.
-    dispatcher = _default or await asyncio.to_thread(default_dispatcher)
+    dispatcher = await asyncio.to_thread(default_dispatcher) if _default is None else _default
     return await dispatcher.adispatch_research(action)

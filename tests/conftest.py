@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from dispatcher.settings import Settings
+    from dispatcher.simulator.server import Simulator
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 _PREFIXES = ("ANTHROPIC_", "DISPATCHER_")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -17,3 +28,47 @@ def scrubbed_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(_PREFIXES) or name in _PROXIES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+
+QUESTION = "Where is the greeting computed?"
+GITHUB_URL = "https://github.com/example/checkout"
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small git repository with one commit, for research that costs little."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "greeting.py").write_text("def greeting(name):\n    return f'Hello, {name}'\n")
+    (root / "main.py").write_text("from greeting import greeting\n\nprint(greeting('world'))\n")
+    (root / "README.md").write_text("# Greeter\n\nThe greeting is computed in greeting.py.\n")
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+    for command in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "Start")):
+        subprocess.run(["git", "-C", str(root), *command], check=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def live_simulator(checkout: Path) -> Iterator[Simulator]:
+    """The loopback API, without waits, with the checkout behind the example address."""
+    from dispatcher.simulator.config import SimulatorConfig  # noqa: PLC0415 - only what needs it pays for it
+    from dispatcher.simulator.server import Simulator  # noqa: PLC0415
+
+    config = SimulatorConfig(
+        repositories={GITHUB_URL: checkout}, time_scale=0, prices=PROJECT / "policies" / "prices.yml"
+    )
+    with Simulator(config) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def live_settings(live_simulator: Simulator, tmp_path: Path) -> Settings:
+    """Settings of a dispatcher on the simulator, with a log and policies of its own."""
+    from dispatcher.settings import load_settings  # noqa: PLC0415
+
+    shutil.copytree(PROJECT / "policies", tmp_path / "policies")
+    return load_settings(
+        database_url=f"sqlite:///{tmp_path}/log.db",
+        policies_dir=tmp_path / "policies",
+        adrs_dir=PROJECT / "adrs",
+        ANTHROPIC_BASE_URL=live_simulator.base_url,
+    )

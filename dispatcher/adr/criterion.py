@@ -208,7 +208,7 @@ class Criterion(Strict):
         form, baseline = self.bound.form, self.baseline
         if baseline is None:
             if form != "value":
-                yield f"{form} is a multiple of something measured: name its baseline and the baseline's source"
+                yield f"{form} is a multiple of something measured: name its baseline, and its source"
             return
         concurrent = baseline.source is Source.CONCURRENT_CONTROL
         if (form == "times_control") != concurrent:

@@ -14,7 +14,7 @@ _SECTION_LEVEL, _SUBSECTION_LEVEL = 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A fenced block: its info string with single blanks, its text, the line its text starts on, the headings over it."""
+    """A fenced block: info string with single blanks, text, the line its text starts on, the headings over it."""
 
     info: str
     text: str

@@ -16,6 +16,12 @@ from dispatcher.errors import InvalidRecord
 
 BLOCK_INFO = "yaml acceptance"
 _MAX_BYTES = 1_000_000
+_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
+_SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a known key",
+    "too_short": "is empty: state at least one",
+}
 _LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
 
 RecordId = Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9]{0,9}-)?[0-9]{4}$")]
@@ -29,7 +35,7 @@ class FrontMatter(Strict):
     status: Annotated[Status, Field(strict=False)]
     date: Date
     deciders: Annotated[list[str], Field(min_length=1)]
-    supersedes: list[RecordId] = []
+    supersedes: list[RecordId] = Field(default_factory=list)
     superseded_by: RecordId | None = None
     acceptance: Literal["none"] | None = None
 
@@ -130,23 +136,15 @@ def _front_matter(parts: Markdown, problems: list[Problem]) -> FrontMatter | Non
 
 
 def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Problem]) -> Acceptance | None:
-    blocks = [fence for fence in parts.fences if fence.info == BLOCK_INFO]
-    for fence in parts.fences:
-        if fence.info != BLOCK_INFO and _looks_like_a_block(fence):
-            said = f"the info string {fence.info!r}" if fence.info else "no info string"
-            problems.append(Problem(fence.line - 1, f"looks like an acceptance block but has {said}: `{BLOCK_INFO}`"))
-    problems += [Problem(fence.line - 1, "a second acceptance block: a record has one") for fence in blocks[1:]]
-    if front is not None and front.acceptance is None and not blocks:
-        problems.append(
-            Problem(1, f"has no `{BLOCK_INFO}` block; a record that no telemetry judges says `acceptance: none`")
-        )
-    if not blocks:
+    block = _only_block(parts, problems)
+    if block is None:
+        if front is not None and front.acceptance is None:
+            text = f"has no `{BLOCK_INFO}` block; a record that no telemetry judges says `acceptance: none`"
+            problems.append(Problem(1, text))
         return None
-    block = blocks[0]
     if front is not None and front.acceptance is not None:
-        problems.append(
-            Problem(block.line - 1, "an acceptance block, although the front matter says `acceptance: none`")
-        )
+        text = "an acceptance block, although the front matter says `acceptance: none`"
+        problems.append(Problem(block.line - 1, text))
     if "Confirmation" not in block.headings:
         problems.append(Problem(block.line - 1, "the acceptance block belongs into the section Confirmation"))
     tree = read_tree(block.text, block.line, typed=True)
@@ -158,6 +156,19 @@ def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Probl
     except ValidationError as error:
         problems += _problems_of(error, tree)
         return None
+
+
+def _only_block(parts: Markdown, problems: list[Problem]) -> Fence | None:
+    blocks = []
+    for fence in parts.fences:
+        if fence.info == BLOCK_INFO:
+            blocks.append(fence)
+        elif _looks_like_a_block(fence):
+            said = f"the info string {fence.info!r}" if fence.info else "no info string"
+            text = f"looks like an acceptance block but has {said}; it must be `{BLOCK_INFO}`"
+            problems.append(Problem(fence.line - 1, text))
+    problems += [Problem(fence.line - 1, "a second acceptance block: a record has one") for fence in blocks[1:]]
+    return blocks[0] if blocks else None
 
 
 def _looks_like_a_block(fence: Fence) -> bool:
@@ -182,15 +193,10 @@ def _sentences(item: Any) -> tuple[str, ...]:
         return cause.problems
     if cause is not None:
         return (str(cause),)
-    kind = item["type"]
-    if kind == "missing":
-        return ("is missing",)
-    if kind == "extra_forbidden":
-        return ("is not a known key",)
-    if kind == "string_pattern_mismatch":
+    if item["type"] == "string_pattern_mismatch":
         return (f"{item['input']!r} is not of the form {item['ctx']['pattern']}",)
-    message = item["msg"]
-    return (message[0].lower() + message[1:],)
+    message = _DECIMAL.sub(r"\1", item["msg"])
+    return (_SENTENCES.get(item["type"]) or message[0].lower() + message[1:],)
 
 
 def _place(path: tuple[str | int, ...]) -> str:

@@ -11,6 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, UsageQuality
 
@@ -144,11 +145,9 @@ def new_log_id() -> str:
 
 
 def this_owner() -> str:
-    """Who writes a row: host, boot id, pid namespace, pid and process start, so that a sweeper can tell whether it lives."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot = file.read().strip()
-    namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
-    with open("/proc/self/stat", encoding="utf-8") as file:
-        # The second field is the program's name in parentheses and may hold blanks; the start time is field 22.
-        start = file.read().rpartition(")")[2].split()[19]
+    """Who writes a row: host, boot id, pid namespace, pid and process start, so that a sweeper can tell if it lives."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    # The second field is the program's name in parentheses and may hold blanks; the start time is field 22.
+    start = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     return "/".join((os.uname().nodename, boot, namespace, str(os.getpid()), start))

@@ -18,7 +18,7 @@ logs = sa.Table(
     metadata,
     # Identity. A turn of a conversation is claimed by the unique key below; NULLs are distinct, so rows outside
     # conversations claim nothing.
-    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("log_id", sa.String(36), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("attempt", sa.Integer, nullable=False),
     Column("role", sa.String(16), nullable=False),
@@ -118,7 +118,7 @@ calls = sa.Table(
     metadata,
     # No foreign key to the log: an engine that distributes the rows by tenant can't keep one across its nodes, and a
     # call is written only in the transaction that ends its row.
-    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("log_id", sa.String(36), primary_key=True),
     Column("ordinal", sa.Integer, primary_key=True, autoincrement=False),
     Column("model", sa.String(120), nullable=False),
     Column("input_tokens", sa.BigInteger),
@@ -138,7 +138,7 @@ calls = sa.Table(
 registrations = sa.Table(
     "adr_registrations",
     metadata,
-    Column("registration_id", sa.CHAR(36), primary_key=True),
+    Column("registration_id", sa.String(36), primary_key=True),
     Column("record", sa.String(64), nullable=False),
     Column("origin", sa.String(16), nullable=False),
     Column("epoch", sa.Integer, nullable=False),

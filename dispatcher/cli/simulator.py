@@ -32,7 +32,8 @@ def simulator(port: int, time_scale: float, repositories: tuple[str, ...], seed:
     The first line printed is the base URL, for ANTHROPIC_BASE_URL. Every response says that it is simulated.
     """
     from dispatcher.settings import load_settings
-    from dispatcher.simulator.server import SimulatorConfig, run
+    from dispatcher.simulator.config import SimulatorConfig
+    from dispatcher.simulator.server import run
 
     config = SimulatorConfig(
         repositories=checkouts(repositories),

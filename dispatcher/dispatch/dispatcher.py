@@ -42,14 +42,17 @@ CANCELLED = Outcome(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a dispatcher is made of; `release` frees what it holds open."""
+    """What a dispatcher is made of.
+
+    `settle` waits for what the running event loop's attempts left to wind down at the provider.
+    """
 
     router: Router
     paths: Mapping[PathName, Path]
     log: Log
     prices: PriceTable
     setting: Setting
-    release: Callable[[], Coroutine[Any, Any, None]]
+    settle: Callable[[], Coroutine[Any, Any, None]]
 
 
 class Dispatcher:
@@ -95,16 +98,21 @@ class Dispatcher:
         attempt = _Attempt(parts, action, decision, checkout, opening, began)
         return await attempt.carry_out()
 
-    async def aclose(self) -> None:
-        """Wait for what still winds down at the provider and free the connections."""
-        parts, self._parts = self._parts, None
-        if parts is not None:
-            await parts.release()
+    async def settle(self) -> None:
+        """Wait for what this event loop's dispatches left to wind down at the provider, some seconds at most.
+
+        Answers don't wait for it. Belongs at the end of a program that awaits; one that blocks has `close`.
+        """
+        if self._parts is not None:
+            await self._parts.settle()
 
     def close(self) -> None:
-        """As `aclose`, for blocking callers."""
-        self._bridge.run(self.aclose())
-        self._bridge.close()
+        """Settle what blocking callers dispatched, and free the threads and connections; not on an event loop."""
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            self._bridge.run(parts.settle())
+            self._bridge.close()
+            parts.log.shutdown()
 
     def _ready_parts(self) -> Parts:
         with self._lock:

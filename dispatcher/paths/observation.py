@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dispatcher.action.observation import ZERO_USAGE, Call, Usage, UsageQuality
 from dispatcher.paths.timing import FirstTokenSplit, Marker, split_first_token
 from dispatcher.prices import PriceTable
+
+_RECONCILED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+"""What a session's calls must add up to for its usage to count as complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,21 +130,22 @@ class Observer:
         self._tool_errors += failed
 
     async def begin_session(self, session: Session) -> None:
-        """Commit the session to the row, then remember it."""
-        await self.note_session(session)
+        """Remember the session and commit it to the row; it is remembered even where the commit fails or is cut off."""
         self._session = session
+        await self.note_session(session)
 
     def observed(self) -> Observation:
         """Everything seen so far, frozen."""
-        usage = sum((call.usage for call in self._calls), ZERO_USAGE)
+        calls = self._calls_with_split()
+        usage = sum((call.usage for call in calls), ZERO_USAGE)
         first_text = self._marks.get(Marker.FIRST_TEXT)
         runtime = self._runtime_cost()
         return Observation(
-            calls=tuple(self._calls),
+            calls=calls,
             iterations=self.iterations,
             usage=Usage() if self._unreported and not self._calls else usage,
-            usage_quality=self._quality(),
-            cost_nanousd=self._cost(runtime),
+            usage_quality=self._quality(usage),
+            cost_nanousd=self._cost(calls, runtime),
             runtime_cost_nanousd=runtime,
             tool_calls=self._tool_calls,
             tool_errors=self._tool_errors,
@@ -154,14 +158,39 @@ class Observer:
             prompt_fingerprint=self.prompt_fingerprint,
         )
 
-    def _quality(self) -> UsageQuality:
+    def _calls_with_split(self) -> tuple[Call, ...]:
+        """The calls, their cache writes split by TTL.
+
+        The platform's spans don't tell the split; where its session total shows no 1h writes, all were for 5m.
+        """
+        if self.totals is None or self.totals.usage.cache_creation_1h_input_tokens != 0:
+            return tuple(self._calls)
+        return tuple(self._all_5m(call) for call in self._calls)
+
+    def _all_5m(self, call: Call) -> Call:
+        usage = replace(
+            call.usage,
+            cache_creation_5m_input_tokens=call.usage.cache_creation_input_tokens,
+            cache_creation_1h_input_tokens=0,
+        )
+        return replace(call, usage=usage, cost_nanousd=self.prices.cost_nanousd(call.model, usage, self.on))
+
+    def _quality(self, usage: Usage) -> UsageQuality:
         if self._unreported:
             return UsageQuality.PARTIAL if self._calls else UsageQuality.MISSING
         if self._session is not None and self.totals is None:
             return UsageQuality.PARTIAL
         if any(call.usage.input_tokens is None or call.usage.output_tokens is None for call in self._calls):
             return UsageQuality.PARTIAL
-        return UsageQuality.SPLIT_INFERRED if self._session is not None else UsageQuality.REPORTED
+        if self.totals is None:
+            return UsageQuality.REPORTED
+        if any(getattr(usage, name) != getattr(self.totals.usage, name) for name in _RECONCILED):
+            return UsageQuality.PARTIAL
+        return (
+            UsageQuality.SPLIT_INFERRED
+            if self.totals.usage.cache_creation_1h_input_tokens == 0
+            else UsageQuality.REPORTED
+        )
 
     def _runtime_cost(self) -> int | None:
         if self._session is None:
@@ -170,11 +199,11 @@ class Observer:
             return None
         return self.prices.runtime_cost_nanousd(self.totals.active_ms)
 
-    def _cost(self, runtime: int | None) -> int | None:
+    def _cost(self, calls: tuple[Call, ...], runtime: int | None) -> int | None:
         if self._unreported or runtime is None:
             return None
         total = runtime
-        for call in self._calls:
+        for call in calls:
             if call.cost_nanousd is None:
                 return None
             total += call.cost_nanousd

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from dispatcher.action.decision import PathName
 
@@ -21,7 +22,7 @@ class Marker(StrEnum):
 
     READY = "ready"
     SESSION_DONE = "session_done"
-    FIRST_TOKEN = "first_token"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - a model's token
     FIRST_TEXT = "first_text"
 
 
@@ -56,37 +57,34 @@ class FirstTokenSplit:
 def split_first_token(started_ns: int, marks: Mapping[Marker, int]) -> FirstTokenSplit:
     """Split the wait from the start to the first token at the markers between them.
 
-    All moments are nanoseconds of one monotonic clock. A marker that is missing, or out of order, makes the parts on
-    either side of it None and leaves their time in the remainder; a negative duration is never reported. Without a first token nothing can be
-    split and every part is None.
+    All moments are nanoseconds of one monotonic clock. Where a marker is missing, the parts on either side of it are
+    None and their time is in the remainder; where moments are out of order, no part can be believed and all of it is.
+    Without a first token nothing can be split and every part is None. No duration is ever negative.
     """
     first_token = marks.get(Marker.FIRST_TOKEN)
     if first_token is None:
         return FirstTokenSplit(unavailable_reason="no_first_token")
     if first_token < started_ns:
         return FirstTokenSplit(unavailable_reason="clock_not_monotonic")
-    moments = (started_ns, marks.get(Marker.READY), marks.get(Marker.SESSION_DONE), first_token)
-    parts = [_part(begin, end) for begin, end in zip(moments, moments[1:], strict=False)]
     total = _ms(first_token - started_ns)
-    attributed = sum(part for part in parts if part is not None)
-    missing = [marker.value for marker in (Marker.READY, Marker.SESSION_DONE) if marker not in marks]
-    reason = f"no_{'_'.join(missing)}" if missing else ("marks_out_of_order" if None in parts else None)
-    if attributed > total:
-        # Each part is rounded down, so only marks out of order can attribute more than there was.
+    moments = (started_ns, marks.get(Marker.READY), marks.get(Marker.SESSION_DONE), first_token)
+    known = [moment for moment in moments if moment is not None]
+    if known != sorted(known):
         return FirstTokenSplit(remainder_ms=total, unavailable_reason="marks_out_of_order")
+    parts = [_part(begin, end) for begin, end in pairwise(moments)]
+    missing = [marker.value for marker in (Marker.READY, Marker.SESSION_DONE) if marker not in marks]
     return FirstTokenSplit(
         ready_ms=parts[0],
         session_init_ms=parts[1],
         first_token_ms=parts[2],
-        remainder_ms=total - attributed,
-        unavailable_reason=reason,
+        # Each part is rounded down, so together they never exceed the whole.
+        remainder_ms=total - sum(part for part in parts if part is not None),
+        unavailable_reason=f"no_{'_'.join(missing)}" if missing else None,
     )
 
 
 def _part(begin: int | None, end: int | None) -> int | None:
-    if begin is None or end is None or end < begin:
-        return None
-    return _ms(end - begin)
+    return None if begin is None or end is None else _ms(end - begin)
 
 
 def _ms(nanoseconds: int) -> int:

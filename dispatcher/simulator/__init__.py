@@ -1,4 +1,4 @@
-"""A loopback Anthropic API: Messages and Managed Agents, priced and timed by data, answered by a deterministic model."""
+"""A loopback Anthropic API: Messages and Managed Agents, timed and priced by data."""
 
 from __future__ import annotations
 

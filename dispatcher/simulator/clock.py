@@ -51,6 +51,22 @@ class SimulatedClock:
         real = seconds * self.time_scale
         await asyncio.sleep(real if real >= _SHORTEST_SLEEP_S else 0)
 
+    async def wait_unless(self, stop: asyncio.Event, seconds: float) -> float:
+        """Let simulated seconds pass, less where `stop` is set before their end; returns how many passed."""
+        if stop.is_set():
+            return 0.0
+        real = seconds * self.time_scale
+        if real < _SHORTEST_SLEEP_S:
+            await asyncio.sleep(0)
+            return seconds
+        start = self._monotonic()
+        try:
+            async with asyncio.timeout(real):
+                await stop.wait()
+        except TimeoutError:
+            return seconds
+        return min(seconds, (self._monotonic() - start) / self.time_scale)
+
     async def paced(self, parts: Iterable[tuple[float, T]]) -> AsyncIterator[T]:
         """Yield each part at its own simulated second after now; what the sender costs is not added to the schedule."""
         start = self._monotonic()

@@ -21,7 +21,8 @@ Content = list[dict[str, Any]]
 class Inference:
     """A model request carried out: content blocks, tokens by class, and simulated seconds.
 
-    `first_token_s` runs from the start of the request, `generation_s` from the first token to the last.
+    `first_token_s` runs from the start of the request, `thinking_s` from there to the first token that is seen,
+    `generation_s` from the first token to the last, thinking included; `output_tokens` count it too.
     """
 
     reply: Reply
@@ -29,6 +30,7 @@ class Inference:
     prompt: CachedPrompt
     output_tokens: int
     first_token_s: float
+    thinking_s: float
     generation_s: float
 
     @property
@@ -59,9 +61,10 @@ class Inferences:
         reply = reply_to(request, surface.habits, self.seed)
         identity = blocks[-1].digest.hex() if blocks else ""
         content = content_blocks(reply, self.seed, request.model, identity)
-        tokens = content_tokens(content)
         latency = surface.latency
         factor = spread(latency.spread, self.seed, request.model, identity)
+        thinking = round(surface.thinking_tokens * factor) if reply.calls else 0
+        tokens = thinking + content_tokens(content)
         uncached = (prompt.usage.input_tokens or 0) + (prompt.usage.cache_creation_input_tokens or 0)
         first = latency.request_ms + latency.per_1k_uncached_input_ms * uncached / 1000
         return Inference(
@@ -70,6 +73,7 @@ class Inferences:
             prompt=prompt,
             output_tokens=tokens,
             first_token_s=factor * first / 1000,
+            thinking_s=factor * latency.per_output_token_ms * thinking / 1000,
             generation_s=factor * latency.per_output_token_ms * tokens / 1000,
         )
 

@@ -46,10 +46,14 @@ class Habits(_Strict):
 
 
 class Surface(_Strict):
-    """A model behind one of the two APIs."""
+    """A model behind one of the two APIs.
+
+    `thinking_tokens` are the median of what it writes unseen before it calls tools; they are billed as output.
+    """
 
     latency: Latency
     habits: Habits
+    thinking_tokens: int = Field(default=0, ge=0)
 
 
 class Rules(_Strict):

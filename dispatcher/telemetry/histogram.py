@@ -70,14 +70,14 @@ def nearest_rank(histogram: Histogram, share: Fraction) -> int:
 
 
 def linear(histogram: Histogram, share: Fraction) -> Fraction:
-    """The percentile by linear interpolation at position share · (n − 1), counted from 0.
+    """The percentile by linear interpolation at position share · (n - 1), counted from 0.
 
     SQL calls it PERCENTILE_CONT and it is numpy's default. No report here uses it; figures that others computed so can
     be checked with it. Raises ValueError where there is no value, or the share isn't in (0, 1].
     """
     _check(histogram, share)
     below, beyond = divmod(share * (histogram.n - 1), 1)
-    low = histogram.at_rank(below + 1)
+    low = Fraction(histogram.at_rank(below + 1))
     return low if not beyond else low + beyond * (histogram.at_rank(below + 2) - low)
 
 

@@ -96,13 +96,17 @@ class _Exchange:
             for last in closing(self.ending, self._usage(self.ending.output_tokens)):
                 yield frame(last)
         finally:
-            written = self.ending.output_tokens * sent // len(body) if body else self.ending.output_tokens
-            self._charge(self._usage(max(1, written)))
+            self._charge(self._usage(self._written(sent, len(body))))
 
     def _timed(self, frames: list[Frame]) -> Iterator[tuple[float, Frame]]:
         length = self.inference.generation_s * self._generated_share()
         for index, one in enumerate(frames):
             yield length * index / len(frames), one
+
+    def _written(self, sent: int, frames: int) -> int:
+        """Output tokens by the time that so many frames were sent; the first token is written before any of them."""
+        total = self.ending.output_tokens
+        return total if sent == frames else max(1, total * sent // frames)
 
     def _generated_share(self) -> float:
         return self.ending.output_tokens / self.inference.output_tokens

@@ -31,7 +31,7 @@ def ending_of(content: Content, max_tokens: int, stop_sequences: Sequence[str]) 
     stopped, sequence = _stop(content, stop_sequences)
     if content_tokens(stopped) > max_tokens:
         kept = _fit(stopped, max_tokens)
-        return Ending(kept, "max_tokens", None, max_tokens if max_tokens else 0)
+        return Ending(kept, "max_tokens", None, max_tokens or 0)
     if sequence is not None:
         return Ending(stopped, "stop_sequence", sequence, content_tokens(stopped))
     reason = "tool_use" if any(block["type"] == "tool_use" for block in stopped) else "end_turn"

@@ -16,8 +16,27 @@ CURRENT_VERSION = "2026-10-21"
 VERSIONS = frozenset({"2023-01-01", "2023-06-01", CURRENT_VERSION})
 _SAMPLING = ("temperature", "top_p", "top_k")
 _KNOWN = frozenset(
-    """model max_tokens messages system tools tool_choice cache_control output_config thinking service_tier
-    stop_sequences metadata speed inference_geo container diagnostics stream user_profile_id workspace_id""".split()
+    [
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "tools",
+        "tool_choice",
+        "cache_control",
+        "output_config",
+        "thinking",
+        "service_tier",
+        "stop_sequences",
+        "metadata",
+        "speed",
+        "inference_geo",
+        "container",
+        "diagnostics",
+        "stream",
+        "user_profile_id",
+        "workspace_id",
+    ]
 )
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _TOOL_CHOICES = ("auto", "any", "tool", "none")
@@ -164,5 +183,3 @@ def _check_rest(body: Body) -> None:
         raise invalid("stream: Input should be a valid boolean")
     if not isinstance(body.get("metadata", {}), dict):
         raise invalid("metadata: Input should be an object")
-    if body.get("max_tokens") == 0 and body.get("stream"):
-        raise invalid("max_tokens: 0 cannot be streamed")

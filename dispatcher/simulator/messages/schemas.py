@@ -9,8 +9,24 @@ from dispatcher.simulator.refusal import Refusal, invalid
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _UNSUPPORTED = frozenset(
-    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength maxItems uniqueItems "
-    "minProperties maxProperties patternProperties not if then else".split()
+    [
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "maxItems",
+        "uniqueItems",
+        "minProperties",
+        "maxProperties",
+        "patternProperties",
+        "not",
+        "if",
+        "then",
+        "else",
+    ]
 )
 
 

@@ -54,9 +54,13 @@ def _check_message(message: object, place: str, *, last: bool, current: bool) ->
     if role not in ("user", "assistant"):
         raise invalid(f"{place}.role: Input should be 'user' or 'assistant'")
     if not isinstance(content, str | list):
-        raise invalid(f"{place}.content: Field required" if content is None else f"{place}.content: Input should be a valid list")
+        raise invalid(
+            f"{place}.content: Field required" if content is None else f"{place}.content: Input should be a valid list"
+        )
     if not content and not (last and role == "assistant"):
-        raise invalid(f"{place}: all messages must have non-empty content except for the optional final assistant message")
+        raise invalid(
+            f"{place}: all messages must have non-empty content except for the optional final assistant message"
+        )
     for index, block in enumerate(content if isinstance(content, list) else ()):
         _check_block(block, role, f"{place}.content.{index}", current=current)
 

@@ -80,7 +80,7 @@ class PromptCache:
 
 @dataclass(frozen=True, slots=True)
 class _Boundary:
-    """Where the parts of a prompt meet: read up to the hit, then one-hour writes, then five-minute writes, then input."""
+    """Where the parts of a prompt meet: read to the hit, one-hour writes, five-minute writes, plain input."""
 
     totals: Sequence[int]
     blocks: Sequence[PrefixBlock]

@@ -1,1 +1,1 @@
-"""The simulated model: a deterministic planner that searches, reads and cites. Pure; it sees only what a request carries."""
+"""The simulated model: a deterministic planner that searches, reads and cites. Pure."""

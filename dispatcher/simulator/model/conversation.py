@@ -15,7 +15,10 @@ _FINISH = re.compile(
     r"|\b(cap|limit|budget)\b[^.?!\n]{0,40}\b(reached|exhausted|spent|used up)\b",
     re.IGNORECASE,
 )
-_REPAIR = re.compile(r"\b(schema|json|submit_result|valid)\b", re.IGNORECASE)
+_REPAIR = re.compile(
+    r"\bsubmit_result\b|\b(return|answer|respond|reply|output|produce|send)\b[^.?!\n]{0,80}\b(json|schema|valid)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _look_at(request: ModelRequest, habits: Habits, seed: int) -> _Work:
     toolbox = toolbox_of(request.tools)
     question = asked(conversation.question)
     terms = terms_of(question, asked(conversation.context))
-    seen = sightings_of(conversation.exchanges, toolbox)
+    seen = sightings_of(conversation.exchanges)
     return _Work(request, habits, conversation, toolbox, question, terms, seen, seed)
 
 
@@ -128,7 +128,9 @@ def _agenda(work: _Work) -> Iterator[ToolCall]:
     ranked = rank(work.seen.lines, work.terms)
     reads, searches = _reads(work, ranked), _searches(work, ranked)
     if not ranked:
-        tried = sum(exchange.call.name == (work.toolbox.search or Tool("", {})).name for exchange in work.conversation.exchanges)
+        tried = sum(
+            exchange.call.name == (work.toolbox.search or Tool("", {})).name for exchange in work.conversation.exchanges
+        )
         yield from islice(searches, max(0, _FRUITLESS_SEARCHES - tried))
         yield from _listings(work)
         yield from _reads_of_listed(work)

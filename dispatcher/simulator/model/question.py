@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
 
 _QUOTED = re.compile(r"`([^`\n]{2,80})`|\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”")
 _IDENTIFIER = re.compile(
@@ -13,26 +16,21 @@ _IDENTIFIER = re.compile(
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{2,}")
 _MARKED = (
     re.compile(r"<question>(.*?)</question>", re.DOTALL | re.IGNORECASE),
-    re.compile(r"^[ \t#*]*(?:research )?question[ \t*]*:?[ \t*]*\n?(.+?)(?:\n[ \t]*\n|\n#|\n<|\Z)", re.DOTALL | re.IGNORECASE | re.MULTILINE),
+    re.compile(
+        r"^[ \t#*]*(?:research )?question[ \t*]*:?[ \t*]*\n?(.+?)(?:\n[ \t]*\n|\n#|\n<|\Z)",
+        re.DOTALL | re.IGNORECASE | re.MULTILINE,
+    ),
 )
 _SENTENCE = re.compile(r"[^.!?\n]*(?:\.\w[^.!?\n]*)*\?")
 _LONGEST_QUESTION = 800
 _MOST_TERMS = 10
+_ENOUGH_TERMS = 2
+_SHORTEST_WORD = 3
 
-_STOPWORDS = frozenset(
-    """a about above after again all also an and any anything are answer as ask at available based be because been
-    before being below between both but by called can cite codebase code could did do does doing done during each
-    every everything exactly explain file files find first for from function further get gets give given has have
-    here how if in into is it its itself just know lead let like line lines list look made main make makes many may
-    me more most much must name named need needs next not now of off on once one only or other our out over part
-    place places please possible project question read repo repository same see several shall should show since so
-    some source such take tell than that the their them then there these they thing things this those through to
-    under until up use used user uses using via want was way we were what when where whether which while who whom
-    whose why will with within without work works would write you your""".split()
-)
+_STOPWORDS = frozenset(Path(__file__).with_name("stopwords.txt").read_text().split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
     """Search terms of a question. `exact` appear in code as written; `words` are plain words in their stem."""
 
@@ -41,7 +39,7 @@ class Terms:
     phrases: tuple[tuple[str, str], ...]
     about_tests: bool = False
 
-    @property
+    @cached_property
     def everything(self) -> tuple[str, ...]:
         """Exact terms and stems, the strongest first, in lower case."""
         return tuple(dict.fromkeys(term.lower() for term in (*self.exact, *self.words)))
@@ -60,7 +58,7 @@ def asked(text: str) -> str:
 def terms_of(question: str, context: str = "") -> Terms:
     """The terms of a question; a follow-up too short to stand alone borrows from the question before it."""
     terms = _terms(question)
-    if len(terms.everything) < 2 and context:
+    if len(terms.everything) < _ENOUGH_TERMS and context:
         before = _terms(context)
         return Terms(
             _first((*terms.exact, *before.exact)),
@@ -77,15 +75,17 @@ def _terms(question: str) -> Terms:
     exact = [*quoted, *_IDENTIFIER.findall(unquoted)]
     plain = [word.lower() for word in _WORD.findall(_IDENTIFIER.sub(" | ", unquoted))]
     words = [stem(word) for word in plain if word not in _STOPWORDS]
-    return Terms(_first(exact), _first(words), tuple(_phrases(unquoted)), any(word.startswith("test") for word in plain))
+    return Terms(
+        _first(exact), _first(words), tuple(_phrases(unquoted)), any(word.startswith("test") for word in plain)
+    )
 
 
 def _phrases(question: str) -> Iterable[tuple[str, str]]:
     """Neighbouring words that both carry meaning, such as feature flag."""
     for part in re.split(r"[^A-Za-z0-9 -]+", question):
         words = [word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]*", part)]
-        for left, right in zip(words, words[1:], strict=False):
-            if not {left, right} & _STOPWORDS and min(len(left), len(right)) > 2:
+        for left, right in pairwise(words):
+            if not {left, right} & _STOPWORDS and min(len(left), len(right)) >= _SHORTEST_WORD:
                 yield stem(left), stem(right)
 
 

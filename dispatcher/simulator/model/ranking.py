@@ -19,6 +19,7 @@ DEFINITION = re.compile(
 _TEST_PATH = re.compile(r"(^|/)(tests?|spec|__tests__|fixtures?)(/|_)|[._]test\.|_spec\.", re.IGNORECASE)
 _SIDE_PATH = re.compile(r"\.(md|rst|txt|lock|json|svg|csv|min\.js|map|snap)$|(^|/)(CHANGELOG|LICENSE)", re.IGNORECASE)
 LONGEST_EVIDENCE = 300
+_CUT = re.compile(r"(…|\.\.\.|\[truncated\]|\(cut\)|\(truncated\))$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +34,36 @@ class Ranked:
 def rank(lines: Sequence[Line], terms: Terms) -> list[Ranked]:
     """Lines that hold a term of the question, the most telling first; equal weights in the order of their place."""
     wanted = terms.everything
-    held = {line: tuple(term for term in wanted if term in line.text.lower()) for line in lines if _citable(line)}
+    if not wanted:
+        return []
+    any_of_them = re.compile("|".join(map(re.escape, wanted)), re.IGNORECASE)
+    held = {}
     coverage: dict[str, set[str]] = defaultdict(set)
-    for line, found in held.items():
-        coverage[line.path].update(found)
+    for line in lines:
+        if any_of_them.search(line.text) and _citable(line):
+            text = line.text.lower()
+            held[line] = tuple(term for term in wanted if term in text)
+            coverage[line.path].update(held[line])
+    of_path = {path: _path_weight(path, terms) + 2 * len(found) for path, found in coverage.items()}
     ranked = [
-        Ranked(line, _weight(line, found, terms) + 2 * len(coverage[line.path]), found)
-        for line, found in held.items()
-        if found
+        Ranked(line, of_path[line.path] + _line_weight(line, found, terms), found) for line, found in held.items()
     ]
     return sorted(ranked, key=lambda one: (-one.weight, one.line.path, one.line.number))
 
 
 def _citable(line: Line) -> bool:
-    return bool(line.text) and len(line.text) <= LONGEST_EVIDENCE and not line.text.endswith(("…", "...", "[truncated]"))
+    return bool(line.text) and len(line.text) <= LONGEST_EVIDENCE and not _CUT.search(line.text)
 
 
-def _weight(line: Line, found: Sequence[str], terms: Terms) -> int:
+def _line_weight(line: Line, found: Sequence[str], terms: Terms) -> int:
     exact = sum(term in line.text for term in terms.exact)
-    in_path = sum(term in line.path.lower() for term in terms.everything)
-    weight = 4 * len(found) + 4 * exact + 2 * in_path + (3 if DEFINITION.search(line.text) else 0)
-    if _TEST_PATH.search(line.path) and not terms.about_tests:
+    return 4 * len(found) + 4 * exact + (3 if DEFINITION.search(line.text) else 0)
+
+
+def _path_weight(path: str, terms: Terms) -> int:
+    weight = 2 * sum(term in path.lower() for term in terms.everything)
+    if _TEST_PATH.search(path) and not terms.about_tests:
         weight -= 5
-    if _SIDE_PATH.search(line.path):
+    if _SIDE_PATH.search(path):
         weight -= 5
     return weight

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.simulator.model.question import Terms
-from dispatcher.simulator.model.ranking import DEFINITION, Ranked, rank
+from dispatcher.simulator.model.ranking import DEFINITION, LONGEST_EVIDENCE, Ranked, rank
 from dispatcher.simulator.model.sightings import Line, Sightings
 from dispatcher.simulator.model.toolbox import plain_value
 
 _MOST_PER_FILE = 2
 _DEEPEST_SCHEMA = 12
+_LONGEST_TITLE = 120
 _NAMES = {
     "summary": ("summary", "answer", "text", "conclusion", "result"),
     "findings": ("findings", "citations", "results", "items", "references"),
@@ -70,7 +71,7 @@ def report_on(question: str, terms: Terms, seen: Sightings, most: int) -> Report
 def _choose(ranked: Sequence[Ranked], most: int) -> list[Ranked]:
     per_file: Counter[str] = Counter()
     texts: set[str] = set()
-    chosen = []
+    chosen: list[Ranked] = []
     for one in ranked:
         if len(chosen) == most:
             break
@@ -92,7 +93,7 @@ def _claim(one: Ranked) -> str:
 
 
 def _nothing_found(question: str, terms: Terms, seen: Sightings) -> Report:
-    shown = [line for line in seen.lines if line.text and len(line.text) <= 300]
+    shown = [line for line in seen.lines if line.text and len(line.text) <= LONGEST_EVIDENCE]
     read = [line for line in shown if (line.path, line.number) in seen.read]
     searched = ", ".join(terms.everything[:6]) or "nothing to search for"
     summary = f"Nothing was found on the question “{_shortened(question)}” (searched: {searched})."
@@ -112,7 +113,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _shortened(question: str) -> str:
-    return question if len(question) <= 120 else f"{question[:117]}…"
+    return question if len(question) <= _LONGEST_TITLE else f"{question[: _LONGEST_TITLE - 1]}…"
 
 
 def _conform(value: Any, schema: Any, root: Mapping[str, Any], depth: int) -> Any:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dispatcher.simulator.model.conversation import Exchange
-from dispatcher.simulator.model.toolbox import Toolbox, first_line_argument, path_argument
+from dispatcher.simulator.model.toolbox import first_line_argument, path_argument, purpose_of
 
 _MATCH = re.compile(r"^(?P<path>[^\s:][^:\t]*?):(?P<line>\d+):(?P<text>.*)$")
 _NUMBERED = re.compile(r"^\s*(?P<line>\d+)(?:\t|: ?| ?\| ?|→|$)(?P<text>.*)$")
 _PATH = re.compile(r"^(?:\./)?(?P<path>[^\s:|<>\"'`*?][^:|<>\"'`*?\t]*)$")
 _LONGEST_PATH = 300
+_MOST_BLANKS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a file as a tool showed it."""
 
     path: str
@@ -44,8 +45,8 @@ class Sightings:
         return (tool, argument) in self.asked
 
 
-def sightings_of(exchanges: Sequence[Exchange], toolbox: Toolbox) -> Sightings:
-    """Read what came back; a failed call shows nothing, but it was asked."""
+def sightings_of(exchanges: Sequence[Exchange]) -> Sightings:
+    """Read what came back; a failed call shows nothing, but it was asked. The tools need not be offered any more."""
     read: dict[tuple[str, int], str] = {}
     matched: dict[tuple[str, int], str] = {}
     listed: dict[str, None] = {}
@@ -53,11 +54,12 @@ def sightings_of(exchanges: Sequence[Exchange], toolbox: Toolbox) -> Sightings:
     for exchange in exchanges:
         if exchange.is_error:
             continue
-        if toolbox.read and exchange.call.name == toolbox.read.name:
+        purpose = purpose_of(exchange.call.name)
+        if purpose == "read":
             read.update(_read_lines(exchange))
-        elif toolbox.search and exchange.call.name == toolbox.search.name:
+        elif purpose == "search":
             matched.update({(line.path, line.number): line.text for line in match_lines(exchange.result)})
-        elif toolbox.list and exchange.call.name == toolbox.list.name:
+        elif purpose == "list":
             listed.update(dict.fromkeys(listed_paths(exchange.result)))
     return Sightings(read, matched, tuple(listed), asked, sum(exchange.is_error for exchange in exchanges))
 
@@ -65,7 +67,7 @@ def sightings_of(exchanges: Sequence[Exchange], toolbox: Toolbox) -> Sightings:
 def match_lines(text: str) -> Iterator[Line]:
     """Matches of a search: `path:12: text`, or numbered lines below a line that is their path."""
     heading = None
-    for raw in text.splitlines():
+    for raw in _lines(text):
         found = _MATCH.match(raw)
         if found:
             yield Line(_plain(found["path"]), int(found["line"]), found["text"].strip())
@@ -80,7 +82,7 @@ def match_lines(text: str) -> Iterator[Line]:
 
 def numbered_lines(path: str, text: str, first: int = 1) -> Iterator[Line]:
     """Lines of a file that was read: `12<tab>text`, `12: text`; bare lines are counted from `first`."""
-    raw = text.splitlines()
+    raw = _lines(text)
     numbered = [found for found in map(_NUMBERED.match, raw) if found]
     if 2 * len(numbered) >= sum(bool(line.strip()) for line in raw):
         for found in numbered:
@@ -92,7 +94,7 @@ def numbered_lines(path: str, text: str, first: int = 1) -> Iterator[Line]:
 
 def listed_paths(text: str) -> Iterator[str]:
     """Paths of a listing, one a line; what doesn't look like the path of a file is left out."""
-    for raw in text.splitlines():
+    for raw in _lines(text):
         found = _PATH.match(raw.strip())
         if found and len(raw) <= _LONGEST_PATH and not raw.rstrip().endswith("/") and not _is_prose(raw):
             yield _plain(found["path"])
@@ -107,9 +109,17 @@ def _read_lines(exchange: Exchange) -> dict[tuple[str, int], str]:
     return {(line.path, line.number): line.text for line in numbered_lines(path, exchange.result, first)}
 
 
+def _lines(text: str) -> list[str]:
+    """Lines as git and editors count them: only a line feed ends one."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 def _plain(path: str) -> str:
     return path.removeprefix("./")
 
 
 def _is_prose(raw: str) -> bool:
-    return raw.strip().startswith(("(", "[", "#", "…")) or raw.count(" ") > 3
+    """Whether a line of a listing is a remark rather than a path."""
+    if " " in raw and "/" not in raw:
+        return True
+    return raw.strip().startswith(("(", "[", "#", "…")) or raw.count(" ") > _MOST_BLANKS

@@ -14,6 +14,7 @@ _PURPOSES = {
     "read": ("read", "open_file", "view", "cat", "get_file"),
     "list": ("list", "glob", "tree", "ls", "find_files"),
 }
+_SHORTEST_STEM = 3
 _PATTERN = ("pattern", "query", "regex", "search", "text", "term")
 _PATH = ("path", "file_path", "file", "filename", "file_name")
 _GLOB = ("path_glob", "glob", "pattern", "file_pattern", "include")
@@ -93,7 +94,7 @@ def toolbox_of(tools: Sequence[Json]) -> Toolbox:
     others = []
     for definition in tools:
         tool = Tool(str(definition.get("name")), definition.get("input_schema") or {})
-        purpose = _purpose(tool.name)
+        purpose = purpose_of(tool.name)
         if purpose is None or purpose in found:
             others.append(tool)
         else:
@@ -114,6 +115,15 @@ def first_line_argument(call: ToolCall) -> int:
     return max(1, value) if isinstance(value, int) else 1
 
 
+def purpose_of(name: str) -> str | None:
+    """What a tool is for, by its name: search, read, list or submit; None for anything else."""
+    parts = name.lower().replace("-", "_")
+    for purpose, names in _PURPOSES.items():
+        if any(one in parts if len(one) > _SHORTEST_STEM else one in parts.split("_") for one in names):
+            return purpose
+    return None
+
+
 def plain_value(schema: Any) -> Any:
     """The plainest value of a JSON schema's type."""
     if not isinstance(schema, Mapping):
@@ -126,14 +136,6 @@ def plain_value(schema: Any) -> Any:
     kind = kind[0] if isinstance(kind, list) and kind else kind
     plain: dict[Any, Any] = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}, "null": None}
     return plain.get(kind, "")
-
-
-def _purpose(name: str) -> str | None:
-    parts = name.lower().replace("-", "_")
-    for purpose, names in _PURPOSES.items():
-        if any(one in parts if len(one) > 3 else one in parts.split("_") for one in names):
-            return purpose
-    return None
 
 
 def _range_arguments(tool: Tool, first: int, last: int) -> dict[str, Any]:

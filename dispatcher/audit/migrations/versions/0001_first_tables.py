@@ -12,7 +12,7 @@ revision = "0001"
 down_revision = None
 
 _LOGS = (
-    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("log_id", sa.String(36), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("attempt", sa.Integer, nullable=False),
     Column("role", sa.String(16), nullable=False),
@@ -99,7 +99,7 @@ _LOGS = (
 )
 
 _CALLS = (
-    Column("log_id", sa.CHAR(36), primary_key=True),
+    Column("log_id", sa.String(36), primary_key=True),
     Column("ordinal", sa.Integer, primary_key=True, autoincrement=False),
     Column("model", sa.String(120), nullable=False),
     Column("input_tokens", sa.BigInteger),
@@ -116,7 +116,7 @@ _CALLS = (
 )
 
 _REGISTRATIONS = (
-    Column("registration_id", sa.CHAR(36), primary_key=True),
+    Column("registration_id", sa.String(36), primary_key=True),
     Column("record", sa.String(64), nullable=False),
     Column("origin", sa.String(16), nullable=False),
     Column("epoch", sa.Integer, nullable=False),

@@ -1,0 +1,256 @@
+"""The one door to the provider's SDK: clients, what their errors mean, and whether a simulator answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import re
+import threading
+import urllib.request
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from dispatcher.action.observation import ErrorType
+
+if TYPE_CHECKING:
+    from anthropic import APIStatusError, AsyncAnthropic
+
+SIMULATOR_HEADER = "x-simulator"
+SIMULATOR_NAME = "dispatcher"
+
+_ASK_SIMULATOR_S = 2.0
+_ASK_SIMULATOR_BYTES = 65_536
+_MESSAGE_CHARS = 300
+_SECRET = re.compile(r"(?i)\b(?:sk-[\w-]{6,}|bearer\s+[^\s\"',]+|gh[a-z]_\w{6,}|github_pat_\w+)")
+
+
+class OriginMismatch(Exception):
+    """A response carries the simulator's mark although the provider was expected, or lacks it although it wasn't."""
+
+
+class UnexpectedReply(Exception):
+    """A response with status 200 that is not of the API's form."""
+
+
+class Claude:
+    """Clients of the provider for whoever asks, one per running event loop.
+
+    `simulated` says whether the simulator stands behind `base_url`; every response is held against it.
+    """
+
+    def __init__(self, *, api_key: SecretStr, base_url: str, simulated: bool) -> None:
+        self.base_url = base_url
+        self.simulated = simulated
+        self._api_key = api_key
+        self._clients: dict[asyncio.AbstractEventLoop, tuple[AsyncAnthropic, AsyncGenerator[AsyncAnthropic, None]]] = {}
+        self._inherited: list[object] = []
+
+    def client(self) -> AsyncAnthropic:
+        """The client of the running event loop; it lasts as long as the loop.
+
+        Its connections belong to the loop, so it must not be used on another one. The first call in a process
+        imports the SDK.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            for ended in [known for known in tuple(self._clients) if known.is_closed()]:
+                self._clients.pop(ended, None)
+            lifetime = self._lifetime(loop)
+            # An asynchronous generator is closed when its loop shuts down, and with it the client's connections.
+            # Up to its first yield this one awaits nothing, so it can be started without being awaited.
+            try:
+                lifetime.__anext__().send(None)
+            except StopIteration as started:
+                self._clients[loop] = (started.value, lifetime)
+        return self._clients[loop][0]
+
+    def forget(self) -> None:
+        """Drop all clients, after a fork; their connections are the parent's and stay untouched."""
+        # Kept alive, because collecting a client would finalise it on the parent's loop.
+        self._inherited += self._clients.values()
+        self._clients = {}
+
+    async def _lifetime(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[AsyncAnthropic, None]:
+        # The SDK costs about a second and 75 MB to import, so it is imported where it is first needed.
+        from anthropic import AsyncAnthropic  # noqa: PLC0415
+
+        client = AsyncAnthropic(
+            api_key=self._api_key.get_secret_value(),
+            base_url=self.base_url,
+            max_retries=0,
+            open_telemetry=False,
+            middleware=[self._checked],
+        )
+        try:
+            yield client
+        finally:
+            self._clients.pop(loop, None)
+            await client.close()
+
+    async def _checked(self, request: Any, call_next: Any) -> Any:
+        response = await call_next(request)
+        try:
+            await self._check(request, response)
+        except BaseException:
+            await response.http_response.aclose()
+            raise
+        return response
+
+    async def _check(self, request: Any, response: Any) -> None:
+        """Hold a response against what is expected of its origin and its form, before the SDK reads it."""
+        from anthropic import BaseModel  # noqa: PLC0415
+
+        http = response.http_response
+        if (http.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME) is not self.simulated:
+            raise OriginMismatch
+        if not http.is_success:
+            return
+        if request.stream:
+            if not http.headers.get("content-type", "").startswith("text/event-stream"):
+                raise UnexpectedReply("a reply that should be an event stream is none")
+        # The SDK hands out text, not an error, where a body isn't JSON.
+        elif not isinstance(await response.parse(), BaseModel):
+            raise UnexpectedReply("a reply is not an object of the API")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What went wrong at the provider or on the way there; `message` is one sentence and holds no secret.
+
+    `http_status` is None where no response arrived, and 200 where an event stream ended with an error.
+    """
+
+    error_type: ErrorType
+    http_status: int | None
+    message: str
+
+
+_BY_ERROR_CODE: Mapping[str, ErrorType] = {
+    "enforced_spend_limit_reached": ErrorType.BILLING,
+    "contract_spend_limit_reached": ErrorType.BILLING,
+}
+_BY_TYPE: Mapping[str, ErrorType] = {
+    "invalid_request_error": ErrorType.INVALID_REQUEST,
+    "request_too_large": ErrorType.INVALID_REQUEST,
+    "conflict_error": ErrorType.INVALID_REQUEST,
+    "authentication_error": ErrorType.AUTHENTICATION,
+    "billing_error": ErrorType.BILLING,
+    "permission_error": ErrorType.PERMISSION,
+    "not_found_error": ErrorType.NOT_FOUND,
+    "rate_limit_error": ErrorType.RATE_LIMITED,
+    "overloaded_error": ErrorType.OVERLOADED,
+    "timeout_error": ErrorType.PROVIDER_ERROR,
+    "api_error": ErrorType.PROVIDER_ERROR,
+}
+_BY_STATUS: Mapping[int, ErrorType] = {
+    401: ErrorType.AUTHENTICATION,
+    402: ErrorType.BILLING,
+    403: ErrorType.PERMISSION,
+    404: ErrorType.NOT_FOUND,
+    408: ErrorType.PROVIDER_ERROR,
+    429: ErrorType.RATE_LIMITED,
+    499: ErrorType.CONNECTION,
+    529: ErrorType.OVERLOADED,
+}
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """What an error raised while talking to the provider means; None for an error that isn't of that kind.
+
+    After the status 200 of an event stream only the error's own type tells what happened, so the type is looked at
+    before the status everywhere. Connection errors are told without their own text, which can quote headers.
+    """
+    if isinstance(error, OriginMismatch):
+        return Failure(error_type=ErrorType.ORIGIN_MISMATCH, http_status=None, message=_ORIGIN_MISMATCH)
+    if isinstance(error, UnexpectedReply):
+        return _unexpected(str(error))
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return _unexpected("a reply is broken JSON or broken text")
+    return _sdk_failure(error)
+
+
+_ORIGIN_MISMATCH = "a response's simulator mark disagrees with what the base URL said when it was asked"
+
+
+def _status_failure(error: APIStatusError) -> Failure:
+    status = error.status_code
+    fallback = ErrorType.PROVIDER_ERROR if status < 400 or status >= 500 else ErrorType.INVALID_REQUEST  # noqa: PLR2004
+    error_type = (
+        _BY_ERROR_CODE.get(str(error.error_code)) or _BY_TYPE.get(str(error.type)) or _BY_STATUS.get(status, fallback)
+    )
+    told = one_sentence(error.api_message) if isinstance(error.api_message, str) else "no error body"
+    kind = f"{status} {error.type}" if isinstance(error.type, str) else str(status)
+    return Failure(error_type=error_type, http_status=status, message=f"the provider answered {kind}: {told}"[:400])
+
+
+def _sdk_failure(error: BaseException) -> Failure | None:
+    import anthropic  # noqa: PLC0415
+    import httpx2  # noqa: PLC0415
+
+    if isinstance(error, anthropic.APIStatusError):
+        return _status_failure(error)
+    if isinstance(error, anthropic.APIResponseValidationError | httpx2.DecodingError):
+        return _unexpected("a reply is not of the API's form")
+    if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
+        return _connection_failure("the provider did not answer in time")
+    if isinstance(error, anthropic.APIConnectionError | httpx2.RequestError | httpx2.StreamError):
+        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
+        return _connection_failure(f"the connection to the provider failed ({type(cause or error).__name__})")
+    if isinstance(error, anthropic.AnthropicError | httpx2.InvalidURL):
+        message = f"the request could not be made ({type(error).__name__})"
+        return Failure(error_type=ErrorType.INVALID_REQUEST, http_status=None, message=message)
+    return None
+
+
+def _connection_failure(message: str) -> Failure:
+    return Failure(error_type=ErrorType.CONNECTION, http_status=None, message=message)
+
+
+def _unexpected(message: str) -> Failure:
+    return Failure(error_type=ErrorType.UNEXPECTED_REPLY, http_status=200, message=message)
+
+
+def one_sentence(text: str) -> str:
+    """Text from outside in a form that fits an error message: one line, bounded, credentials blotted out."""
+    return _SECRET.sub("[secret]", " ".join(text.split()))[:_MESSAGE_CHARS]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorMark:
+    """The simulator's answer to being asked: real seconds per simulated second."""
+
+    time_scale: float
+
+
+def ask_simulator(base_url: str) -> SimulatorMark | None:
+    """Ask a base URL whether the simulator stands behind it; None where it doesn't, or doesn't say so within 2 s."""
+    if urlsplit(base_url).scheme not in {"http", "https"}:
+        return None
+    answers: list[SimulatorMark | None] = []
+    # A thread, because neither looking up a name nor a server that trickles is bounded by a socket's timeout.
+    asking = threading.Thread(target=lambda: answers.append(_ask(base_url)), daemon=True)
+    asking.start()
+    asking.join(_ASK_SIMULATOR_S)
+    return answers[0] if answers else None
+
+
+def _ask(base_url: str) -> SimulatorMark | None:
+    # Only these two: no proxy, no redirect, no file.
+    opener = urllib.request.OpenerDirector()
+    opener.add_handler(urllib.request.HTTPHandler())
+    opener.add_handler(urllib.request.HTTPSHandler())
+    try:
+        with opener.open(f"{base_url.rstrip('/')}/simulator", timeout=_ASK_SIMULATOR_S) as response:
+            marked = response.status == 200 and response.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME  # noqa: PLR2004
+            answer = json.loads(response.read(_ASK_SIMULATOR_BYTES)) if marked else None
+    except Exception:  # noqa: BLE001 - whatever a server says that isn't the simulator, the answer is no
+        return None
+    scale = answer.get("time_scale") if isinstance(answer, dict) else None
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale) or scale < 0:
+        return None
+    return SimulatorMark(float(scale))

@@ -1,0 +1,168 @@
+"""One streamed reply of the Messages API, put together from its events; pure.
+
+Nothing in an event is validated by the SDK, so everything is looked at before it is believed. Blocks are kept as they
+came, unknown fields included: what goes back to the provider must be what it sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dispatcher.action.observation import Usage
+from dispatcher.paths.claude import UnexpectedReply
+
+Block = dict[str, Any]
+
+_APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool call of the model; `input` is as it was written."""
+
+    use_id: str
+    name: str
+    input: dict[str, Any]
+
+
+@dataclass(slots=True)
+class StreamedReply:
+    """A reply while it arrives. `complete` says that the provider ended it; nothing else is an end."""
+
+    model: str | None = None
+    stop_reason: str | None = None
+    complete: bool = False
+    _blocks: dict[int, Block] = field(default_factory=dict)
+    _json: dict[int, str] = field(default_factory=dict)
+    _started: bool = False
+    _tokens: dict[str, int] = field(default_factory=dict)
+    _split: tuple[int, int] | None = None
+    _output_counted: bool = False
+    _unknown: str | None = None
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take the next event; an unknown type is passed over. Raises UnexpectedReply."""
+        kind = event.get("type")
+        if kind == "message_start":
+            self._start(_mapping(event.get("message")))
+        elif kind in {"content_block_start", "content_block_delta", "message_delta", "message_stop"}:
+            if not self._started or self.complete:
+                raise UnexpectedReply(f"the stream holds {kind} where none can be")
+            self._continue(kind, event)
+
+    @property
+    def content(self) -> list[Block]:
+        """The blocks in order, in the form to send back. Raises UnexpectedReply where that can't be what was said."""
+        if self._unknown is not None:
+            raise UnexpectedReply(f"a content block was extended by {self._unknown!r}, which is not known here")
+        blocks = [self._finished(index) for index in sorted(self._blocks)]
+        try:
+            json.dumps(blocks, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            raise UnexpectedReply("a content block holds what JSON can't") from None
+        return blocks
+
+    @property
+    def text(self) -> str:
+        """The text of all text blocks."""
+        return "".join(str(block.get("text", "")) for block in self._in_order() if block.get("type") == "text")
+
+    @property
+    def tool_uses(self) -> list[ToolUse]:
+        """The calls of our tools, in order. Raises UnexpectedReply."""
+        uses = [block for block in self.content if block.get("type") == "tool_use"]
+        if not all(isinstance(use.get("id"), str) and isinstance(use.get("name"), str) for use in uses):
+            raise UnexpectedReply("a tool call has no id or no name")
+        return [ToolUse(use["id"], use["name"], use["input"]) for use in uses]
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was reported so far; None where nothing was.
+
+        Output tokens stay unknown until the provider has counted them: the figure at the start is a placeholder.
+        """
+        if not self._tokens:
+            return None
+        written = self._tokens.get("cache_creation_input_tokens")
+        split = self._split if self._split is not None and sum(self._split) == written else (None, None)
+        counted = {
+            name: value for name, value in self._tokens.items() if name != "output_tokens" or self._output_counted
+        }
+        return Usage(**counted, cache_creation_5m_input_tokens=split[0], cache_creation_1h_input_tokens=split[1])
+
+    def _start(self, message: Mapping[str, Any]) -> None:
+        if self._started:
+            raise UnexpectedReply("the stream begins twice")
+        self._started = True
+        self.model = message["model"] if isinstance(message.get("model"), str) else None
+        usage = _mapping(message.get("usage"))
+        self._merge(usage)
+        # The split of cache writes by TTL is told here and never again.
+        split = _mapping(usage.get("cache_creation"))
+        by_ttl = (_count(split.get("ephemeral_5m_input_tokens")), _count(split.get("ephemeral_1h_input_tokens")))
+        self._split = None if by_ttl[0] is None or by_ttl[1] is None else (by_ttl[0], by_ttl[1])
+
+    def _continue(self, kind: str, event: Mapping[str, Any]) -> None:
+        if kind == "message_stop":
+            self.complete = True
+        elif kind == "message_delta":
+            reason = _mapping(event.get("delta")).get("stop_reason")
+            self.stop_reason = reason if isinstance(reason, str) else self.stop_reason
+            usage = _mapping(event.get("usage"))
+            self._merge(usage)
+            self._output_counted = self._output_counted or _count(usage.get("output_tokens")) is not None
+        elif kind == "content_block_start":
+            if not isinstance(event.get("index"), int) or event["index"] in self._blocks:
+                raise UnexpectedReply("a content block begins twice or without an index")
+            self._blocks[event["index"]] = dict(_mapping(event.get("content_block")))
+        else:
+            block = self._blocks.get(event.get("index", -1))
+            if block is None:
+                raise UnexpectedReply("a content block goes on that never began")
+            self._extend(event["index"], block, _mapping(event.get("delta")))
+
+    def _extend(self, index: int, block: Block, delta: Mapping[str, Any]) -> None:
+        kind = delta.get("type")
+        if kind in _APPENDED:
+            name = _APPENDED[kind]
+            block[name] = str(block.get(name) or "") + str(delta.get(name) or "")
+        elif kind == "input_json_delta":
+            self._json[index] = self._json.get(index, "") + str(delta.get("partial_json") or "")
+        elif kind == "signature_delta":
+            block["signature"] = delta.get("signature")
+        elif kind == "citations_delta":
+            block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
+        else:
+            self._unknown = str(kind)[:40]
+
+    def _finished(self, index: int) -> Block:
+        block = self._blocks[index]
+        written = self._json.get(index)
+        if not written:
+            return block
+        try:
+            tool_input = json.loads(written)
+        except (ValueError, RecursionError):
+            tool_input = None
+        if not isinstance(tool_input, dict):
+            raise UnexpectedReply("the input of a tool call is no JSON object")
+        return {**block, "input": tool_input}
+
+    def _in_order(self) -> list[Block]:
+        return [self._blocks[index] for index in sorted(self._blocks)]
+
+    def _merge(self, usage: Mapping[str, Any]) -> None:
+        """Later figures are totals and replace earlier ones; an absent one changes nothing."""
+        self._tokens.update({name: count for name in _TOKENS if (count := _count(usage.get(name))) is not None})
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

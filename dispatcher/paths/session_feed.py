@@ -1,0 +1,116 @@
+"""The events of a session as they arrive, across broken connections."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dispatcher.action.observation import ErrorStage, ErrorType
+from dispatcher.paths.claude import Failure
+from dispatcher.paths.session import Failed, RemoteSession, failing_at, in_json_form
+from dispatcher.paths.session_events import Event
+
+if TYPE_CHECKING:
+    from anthropic import AsyncStream
+    from anthropic.types.beta.sessions import BetaManagedAgentsStreamSessionEvents
+
+MOST_FRUITLESS = 5
+"""Connections in a row that may be lost without news before the stream counts as lost."""
+
+_FIRST_PAUSE_S = 0.05
+_LASTING = frozenset(
+    {
+        ErrorType.AUTHENTICATION,
+        ErrorType.PERMISSION,
+        ErrorType.BILLING,
+        ErrorType.NOT_FOUND,
+        ErrorType.INVALID_REQUEST,
+        ErrorType.ORIGIN_MISMATCH,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What arrived at once: one event off the stream, or, where not `live`, a history that was read again."""
+
+    events: tuple[Event, ...]
+    live: bool = True
+
+
+class SessionFeed:
+    """The session's events from the moment it is opened.
+
+    A stream doesn't replay, so after a loss a new one is opened first and the whole history is read then: nothing is
+    missed, and much arrives twice.
+    """
+
+    def __init__(self, session: RemoteSession) -> None:
+        self._session = session
+        self._stream: AsyncStream[BetaManagedAgentsStreamSessionEvents] | None = None
+        self._arriving: asyncio.Task[BetaManagedAgentsStreamSessionEvents] | None = None
+        self._fruitless = 0
+
+    async def open(self) -> None:
+        """Connect. Raises Failed."""
+        self._stream = await self._session.stream()
+
+    async def next(self, timeout_s: float | None = None) -> Heard:
+        """What arrives next; nothing where that takes longer than the timeout.
+
+        Raises Failed where the stream is lost for good: its end before the turn's is no end.
+        """
+        try:
+            event = await self._arrival(timeout_s)
+        except Failed as lost:
+            return Heard(await self._again(lost), live=False)
+        return Heard(() if event is None else (event,))
+
+    def had_news(self) -> None:
+        """The last that arrived was new, so the connection is worth having."""
+        self._fruitless = 0
+
+    async def close(self) -> None:
+        """Disconnect; what runs in the session runs on."""
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None:
+            arriving.cancel()
+            await asyncio.wait({arriving})
+            if not arriving.cancelled():
+                arriving.exception()
+        if self._stream is not None:
+            await self._stream.close()
+            self._stream = None
+
+    async def _arrival(self, timeout_s: float | None) -> Event | None:
+        if self._arriving is None:
+            assert self._stream is not None
+            # Kept across calls: cancelling it at a timeout would close the stream.
+            self._arriving = asyncio.ensure_future(self._stream.__anext__())
+        done, _ = await asyncio.wait({self._arriving}, timeout=timeout_s)
+        if not done:
+            return None
+        arrived, self._arriving = self._arriving, None
+        try:
+            with failing_at(ErrorStage.STREAM):
+                return in_json_form(arrived.result())
+        except StopAsyncIteration:
+            raise Failed(_TRUNCATED, ErrorStage.STREAM) from None
+
+    async def _again(self, lost: Failed) -> tuple[Event, ...]:
+        while self._fruitless < MOST_FRUITLESS and lost.failure.error_type not in _LASTING:
+            await asyncio.sleep(_FIRST_PAUSE_S * 2**self._fruitless)
+            self._fruitless += 1
+            try:
+                await self.close()
+                await self.open()
+                return tuple(await self._session.history())
+            except Failed as again:
+                lost = again
+        raise lost
+
+
+_TRUNCATED = Failure(
+    error_type=ErrorType.STREAM_TRUNCATED, http_status=None, message="the event stream ended before the turn did"
+)

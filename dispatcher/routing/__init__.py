@@ -1,0 +1,1 @@
+"""Where an action goes: policies define the variants, a flag chooses one by name, the decision says why."""

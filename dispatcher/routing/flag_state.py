@@ -1,0 +1,156 @@
+"""What the flag engine is given: the routed flags with their prerequisites, annotated so that one evaluation says why.
+
+The engine answers with a variant and never with the rule it came from. So each routed flag is handed to it rewritten:
+every variant carries, as its payload, the number of an arm in our own table, and behind the rules stand further ones
+that catch whom a rollout left out and, last, whom no rule reaches. The draws are the engine's own and stay as they are,
+since they hash the groupId and not the flag's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dispatcher.routing.flag_answer import ALWAYS_SENT, FlagState
+from dispatcher.routing.flag_document import EVERYBODY, Dependency, Feature, Strategy, VariantWeight
+from dispatcher.routing.flag_reader import FlagDocument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One answer that a routed flag can give; `key_field` is the field of the context that a draw hashes."""
+
+    state: FlagState
+    rule: str | None = None
+    variant: str | None = None
+    drawn: bool = False
+    share: float | None = None
+    key_field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedFlag:
+    """A routed flag as the engine holds it, under a name that no document can have."""
+
+    engine_name: str
+    enabled: bool
+    dependencies: tuple[Dependency, ...]
+    arms: tuple[Arm, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """The text for the engine, and what is needed to read its answers."""
+
+    version: str
+    text: str
+    flags: Mapping[str, RoutedFlag]
+
+
+def compile_state(document: FlagDocument, routed: Collection[str]) -> EngineState:
+    """Rewrite a document for the engine, with those of the routed flags that it holds."""
+    flags: dict[str, RoutedFlag] = {}
+    features: dict[str, dict[str, Any]] = {}
+    for name in sorted(set(routed) & document.features.keys()):
+        feature = document.features[name]
+        arms, strategies = _annotated(feature)
+        flag = RoutedFlag(
+            engine_name=f"{name} (routed)",
+            enabled=feature.enabled,
+            dependencies=tuple(feature.dependencies),
+            arms=tuple(arms),
+        )
+        flags[name] = flag
+        features[flag.engine_name] = _feature(flag.engine_name, feature, strategies)
+        for parent in (document.features[dependency.feature] for dependency in feature.dependencies):
+            features[parent.name] = _feature(parent.name, parent, [_plain(rule) for rule in parent.rules])
+    segments = [segment.model_dump(by_alias=True, exclude_none=True) for segment in document.segments.values()]
+    text = json.dumps({"version": 2, "features": list(features.values()), "segments": segments})
+    return EngineState(version=document.version, text=text, flags=flags)
+
+
+def _feature(name: str, feature: Feature, strategies: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "enabled": feature.enabled,
+        "strategies": strategies,
+        "variants": [_variant(variant) for variant in feature.variants],
+        "dependencies": [dependency.model_dump(by_alias=True) for dependency in feature.dependencies],
+    }
+
+
+def _variant(variant: VariantWeight) -> dict[str, Any]:
+    return variant.model_dump(by_alias=True, exclude_none=True, exclude={"payload", "overrides"})
+
+
+def _annotated(feature: Feature) -> tuple[list[Arm], list[dict[str, Any]]]:
+    arms: list[Arm] = []
+    rules: list[dict[str, Any]] = []
+    catching: list[dict[str, Any]] = []
+    for number, rule in enumerate(feature.rules, 1):
+        title = rule.title or f"strategy {number}"
+        strategy = _plain(rule)
+        for variant, arm in zip(strategy["variants"], _arms(title, rule), strict=True):
+            variant["payload"] = _numbered(len(arms))
+            arms.append(arm)
+        rules.append(strategy)
+        if (left_out := _left_out(title, rule)) is not None:
+            catching.append(_catch(len(arms), strategy["constraints"], strategy["segments"]))
+            arms.append(left_out)
+    catching.append(_catch(len(arms), [], []))
+    arms.append(Arm(state=FlagState.NO_RULE))
+    return arms, rules + catching
+
+
+def _arms(title: str, rule: Strategy) -> list[Arm]:
+    total = sum(variant.weight for variant in rule.variants)
+    if rule.percent == EVERYBODY and not rule.draws_among_variants:
+        return [Arm(state=FlagState.VARIANT, rule=title, variant=variant.name) for variant in rule.variants]
+    return [
+        Arm(
+            state=FlagState.VARIANT,
+            rule=title,
+            variant=variant.name,
+            drawn=True,
+            share=variant.weight * rule.percent / (total * EVERYBODY),
+            key_field=rule.parameters.stickiness if rule.parameters else None,
+        )
+        for variant in rule.variants
+    ]
+
+
+def _left_out(title: str, rule: Strategy) -> Arm | None:
+    """Whom the constraints let in and the rollout leaves out: a lost draw, or no field to draw by."""
+    if rule.parameters is None or (rule.percent == EVERYBODY and rule.parameters.stickiness in ALWAYS_SENT):
+        return None
+    share = (EVERYBODY - rule.percent) / EVERYBODY
+    return Arm(state=FlagState.LOST, rule=title, drawn=True, share=share, key_field=rule.parameters.stickiness)
+
+
+def _plain(rule: Strategy) -> dict[str, Any]:
+    parameters = {} if rule.parameters is None else rule.parameters.model_dump(by_alias=True)
+    constraints = [constraint.model_dump(by_alias=True, exclude_none=True) for constraint in rule.constraints or []]
+    return {
+        "name": rule.name,
+        "parameters": parameters,
+        "constraints": constraints,
+        "segments": rule.segments,
+        "variants": [_variant(variant) for variant in rule.variants],
+    }
+
+
+def _catch(arm: int, constraints: list[Any], segments: list[int]) -> dict[str, Any]:
+    variant = {"name": "caught", "weight": 1, "stickiness": "tenantId", "payload": _numbered(arm)}
+    return {
+        "name": "default",
+        "parameters": {},
+        "constraints": constraints,
+        "segments": segments,
+        "variants": [variant],
+    }
+
+
+def _numbered(arm: int) -> dict[str, str]:
+    return {"type": "number", "value": str(arm)}

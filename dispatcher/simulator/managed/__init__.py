@@ -1,0 +1,1 @@
+"""Claude Managed Agents: agents, environments, sessions, and the harness that runs them."""

@@ -1,0 +1,188 @@
+"""All criteria of a record, judged: pure, without a clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from dispatcher.adr.criterion import Criterion, Severity
+from dispatcher.adr.document import Acceptance, Record
+from dispatcher.audit.record import Origin
+from dispatcher.verdict.contrast import FEWEST_CLUSTERS as FEWEST_FOR_MEANS
+from dispatcher.verdict.epoch import Epoch
+from dispatcher.verdict.evidence import epoch_alpha, log_balance
+from dispatcher.verdict.figures import figures_of
+from dispatcher.verdict.finding import Finding, Levels, Reason, State
+from dispatcher.verdict.looks import Looks
+from dispatcher.verdict.means import judge_mean
+from dispatcher.verdict.measured import Arm, Measurement, dispatches_of
+from dispatcher.verdict.measures import counts_exceedances, is_judgeable
+from dispatcher.verdict.shares import judge_share
+from dispatcher.verdict.standing import FEWEST_CLUSTERS, Case, ordered
+
+IMBALANCE = 1000
+"""The Bayes factor from which a draw is taken to be broken."""
+MOST_ASTRAY = Fraction(1, 1000)
+"""First attempts that may run another variant than was routed."""
+
+_BLOCKS_AS_GUARD = frozenset(
+    {
+        Reason.NOT_REGISTERED,
+        Reason.NO_DATA,
+        Reason.NEEDS_TIME,
+        Reason.UNKNOWN_SHARE,
+        Reason.TENANT_ALARM,
+        Reason.TIME_SCALED,
+        Reason.ASSIGNMENT_NOT_COMPARABLE,
+    }
+)
+
+
+class Outcome(StrEnum):
+    """What a record's evidence says should be done."""
+
+    SHIP = "SHIP"
+    HOLD = "HOLD"
+    ROLLBACK = "ROLLBACK"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One record judged for one origin at one moment.
+
+    `reasons` say why it is HOLD or INVALID. `log_balance` is the evidence against the draw, a natural logarithm, None
+    where nothing was drawn. `epoch` is None where the record isn't registered.
+    """
+
+    record: Record
+    block: Acceptance
+    origin: Origin
+    looks: Looks
+    epoch: Epoch | None
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    findings: tuple[Finding, ...]
+    measurement: Measurement
+    log_balance: float | None
+
+    @property
+    def as_of(self) -> dt.datetime:
+        """The moment of the verdict."""
+        return self.looks.as_of
+
+
+def judge(
+    record: Record, block: Acceptance, origin: Origin, epoch: Epoch | None, looks: Looks, measurement: Measurement
+) -> Verdict:
+    """The verdict on a record; INVALID before ROLLBACK before SHIP before HOLD.
+
+    A record that isn't registered is HOLD, whatever its figures. SHIP needs a gate, every gate passed, and no guard in
+    the way; one failed gate is a ROLLBACK; a criterion for information changes nothing.
+    """
+    alpha = epoch_alpha(float(block.looks.alpha), 1 if epoch is None else epoch.number)
+    findings = tuple(_find(each, block, looks, measurement, alpha) for each in block.criteria)
+    balance = _balance(block, looks, measurement)
+    outcome, reasons = Outcome.HOLD, _holding(findings)
+    if epoch is not None:
+        invalid = set(_invalidating(block, epoch, findings, measurement, balance))
+        gates = [finding for finding in findings if finding.criterion.severity is Severity.GATE]
+        if invalid:
+            outcome, reasons = Outcome.INVALID, invalid
+        elif any(gate.state is State.FAIL for gate in gates):
+            outcome, reasons = Outcome.ROLLBACK, set()
+        elif not reasons:
+            outcome = Outcome.SHIP
+    return Verdict(
+        record=record,
+        block=block,
+        origin=origin,
+        looks=looks,
+        epoch=epoch,
+        outcome=outcome,
+        reasons=ordered(reasons),
+        findings=findings,
+        measurement=measurement,
+        log_balance=balance,
+    )
+
+
+def _find(criterion: Criterion, block: Acceptance, looks: Looks, measurement: Measurement, alpha: float) -> Finding:
+    alike = sum(each.severity is criterion.severity for each in block.criteria)
+    may_fail = 1 if criterion.severity is Severity.INFO else alike
+    levels = Levels(to_pass=alpha, to_fail=alpha / may_fail, per_tenant=alpha / len(block.tenants))
+    case = Case(block=block, looks=looks, measurement=measurement, levels=levels)
+    if not is_judgeable(criterion):
+        return _not_judgeable(case, criterion)
+    return judge_share(case, criterion) if counts_exceedances(criterion) else judge_mean(case, criterion)
+
+
+def _not_judgeable(case: Case, criterion: Criterion) -> Finding:
+    return Finding(
+        criterion=criterion,
+        state=State.INVALID,
+        reasons=(Reason.NOT_JUDGEABLE,),
+        limit=None,
+        levels=case.levels,
+        entered=figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done),
+        preview=figures_of(criterion, case.measurement, case.block.tenants, up_to=None),
+    )
+
+
+def _holding(findings: Iterable[Finding]) -> set[Reason]:
+    """Everything that keeps the record from SHIP."""
+    reasons: set[Reason] = set()
+    gates = 0
+    for finding in findings:
+        if finding.criterion.severity is Severity.GATE:
+            gates += 1
+            reasons |= set(finding.reasons)
+        elif finding.criterion.severity is Severity.GUARD:
+            reasons |= _guarding(finding)
+    return reasons if gates else reasons | {Reason.NO_GATES}
+
+
+def _guarding(guard: Finding) -> set[Reason]:
+    """Why a guard stands in the way: it needn't pass, but it must have been able to alarm, and not have done so."""
+    reasons = set(guard.reasons) & _BLOCKS_AS_GUARD
+    if guard.failed_once:
+        reasons.add(Reason.GUARD_ALARM)
+    arms = [Arm.CANDIDATE] if guard.criterion.bound.times_control is None else [Arm.CANDIDATE, Arm.CONTROL]
+    fewest = FEWEST_CLUSTERS if counts_exceedances(guard.criterion) else FEWEST_FOR_MEANS
+    if Reason.THIN_DATA in guard.reasons and any(guard.entered[arm].clusters < fewest for arm in arms):
+        reasons.add(Reason.THIN_DATA)
+    return reasons
+
+
+def _invalidating(
+    block: Acceptance, epoch: Epoch, findings: Iterable[Finding], measurement: Measurement, balance: float | None
+) -> Iterable[Reason]:
+    if block.hash != epoch.record_hash:
+        yield Reason.RECORD_CHANGED
+    if any(each.state is State.INVALID and each.criterion.severity is not Severity.INFO for each in findings):
+        yield Reason.NOT_JUDGEABLE
+    counted = [cell for arm in (Arm.CANDIDATE, Arm.CONTROL) for cell in measurement.of(arm)]
+    if sum(cell.astray for cell in counted) > MOST_ASTRAY * dispatches_of(counted):
+        yield Reason.VARIANT_NOT_AS_ROUTED
+    if balance is not None and balance >= math.log(IMBALANCE):
+        yield Reason.SAMPLE_RATIO_MISMATCH
+
+
+def _balance(block: Acceptance, looks: Looks, measurement: Measurement) -> float | None:
+    """The most that the units drawn up to any look said against the draw; None where nothing was drawn."""
+    if block.assignment.kind != "sticky_share":
+        return None
+    units: Mapping[float, list[int]] = defaultdict(lambda: [0, 0])
+    worst = 0.0
+    for number in range(1, looks.done + 1):
+        for side, arm in enumerate((Arm.CANDIDATE, Arm.CONTROL)):
+            for cell in measurement.entering(arm, number):
+                assert cell.share is not None
+                units[cell.share][side] += cell.clusters
+        worst = max(worst, log_balance((share, drawn, rest) for share, (drawn, rest) in units.items()))
+    return worst

@@ -1,0 +1,1 @@
+"""The log, counted by one aggregate statement for all criteria of a record; no row leaves the database."""

@@ -1,0 +1,84 @@
+"""Asking the database: which definition of the candidate counts, and what there is to count."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import func, select
+
+from dispatcher.adr.criterion import Measure
+from dispatcher.adr.document import Acceptance
+from dispatcher.audit.record import Origin, Role
+from dispatcher.audit.tables import logs
+from dispatcher.audit.trouble import named, reason_of
+from dispatcher.errors import SourceUnreachable
+from dispatcher.verdict.epoch import Definition
+from dispatcher.verdict.measured import Measurement
+from dispatcher.verdict.measurement.counting import Counting, read_distribution
+from dispatcher.verdict.measurement.population import Population
+
+
+def candidate_definitions(
+    engine: sa.Engine, block: Acceptance, origin: Origin, *, since: dt.datetime, as_of: dt.datetime
+) -> tuple[Definition, ...]:
+    """The definitions under which the candidate has run, in the order they were seen. Raises SourceUnreachable.
+
+    The moment is that of arrival, not of creation, so that nothing that arrives later can change the order.
+    """
+    c = logs.c
+    seen = func.min(c.recorded_at)
+    query = (
+        select(c.variant_hash, seen)
+        .where(
+            c.feature == block.feature,
+            c.origin == origin.value,
+            c.role != Role.SHADOW.value,
+            c.tenant.in_(sorted(block.tenants)),
+            c.routed_variant == block.candidate.variant,
+            c.variant_hash.is_not(None),
+            c.created_at >= since,
+            c.recorded_at <= as_of,
+        )
+        .group_by(c.variant_hash)
+        .order_by(seen, c.variant_hash)
+    )
+    with _reading(engine) as connection:
+        return tuple(Definition(hash_, first_seen) for hash_, first_seen in connection.execute(query))
+
+
+def measure(engine: sa.Engine, population: Population) -> Measurement:
+    """Count what the log says about every criterion of the record. Raises SourceUnreachable."""
+    counting = Counting(population)
+    with _reading(engine) as connection:
+        rows = connection.execute(counting.cells).mappings().all()
+        cells, excluded = counting.read_cells([dict(row) for row in rows])
+        distributions, distribution_sql = {}, None
+        if any(each.measure is Measure.RESPONSE_TIME_MS for each in population.block.criteria):
+            seen = connection.execute(counting.distribution).all()
+            distributions = read_distribution([tuple(row) for row in seen])
+            distribution_sql = _text(counting.distribution, engine)
+    return Measurement(
+        cells=cells,
+        excluded=excluded,
+        distributions=distributions,
+        sql=_text(counting.cells, engine),
+        distribution_sql=distribution_sql,
+    )
+
+
+def _text(statement: sa.Select[Any], engine: sa.Engine) -> str:
+    """A statement as it could be typed, its parameters written out."""
+    return str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+
+
+@contextmanager
+def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.SQLAlchemyError as error:
+        raise SourceUnreachable(f"{named(engine.url)} can't be read: {reason_of(error, engine.url)}") from None

@@ -1,0 +1,196 @@
+"""Which dispatches count, when, and on which side: the first half of the statement, from attempts to dispatches.
+
+Nothing that arrives after a look can change what the look saw. A conversation begins with its first dispatch that had
+reached the database by the look that it belongs to, and what is known of it is what had landed by then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import case, func, select
+
+from dispatcher.action.decision import Reason
+from dispatcher.action.observation import EndedBy, Status
+from dispatcher.adr.document import Acceptance
+from dispatcher.audit.record import Origin, Role
+from dispatcher.audit.tables import logs
+from dispatcher.verdict.looks import WEEK, Looks
+from dispatcher.verdict.measured import Arm, LeftOut
+from dispatcher.verdict.measurement.epoch_ms import EpochMs, epoch_ms
+
+_MS = dt.timedelta(milliseconds=1)
+_WEEK_MS = WEEK // _MS
+_KEPT = (
+    *("tenant", "dispatch_id", "attempt", "routed_variant", "variant", "variant_hash", "reason", "assignment_share"),
+    *("time_scale", "status", "ended_by", "output_valid", "response_time_ms"),
+)
+_TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+STICKY = "sticky"
+"""The reason of a turn that follows its conversation's first draw."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """The rows of one record and origin, seen at the looks up to a moment.
+
+    `candidate_hash` is the definition of the candidate whose evidence counts; None counts every definition.
+    """
+
+    block: Acceptance
+    origin: Origin
+    looks: Looks
+    candidate_hash: str | None
+
+    @cached_property
+    def start_ms(self) -> int | None:
+        """The first millisecond of the epoch; None where the record isn't registered."""
+        return None if self.looks.start is None else epoch_ms(self.looks.start + dt.timedelta(microseconds=999))
+
+    @cached_property
+    def attempts(self) -> sa.CTE:
+        """The attempts of the feature and origin that had reached the database, with moments in milliseconds."""
+        c = logs.c
+        unit = case(
+            (c.conversation_id.is_(None), sa.literal("dispatch ") + c.dispatch_id),
+            else_=sa.literal("conversation ") + c.conversation_id,
+        )
+        # Free, though tokens were used, is suspicious: the cost isn't known.
+        tokens = sum((func.coalesce(c[name], 0) for name in _TOKENS[1:]), start=func.coalesce(c[_TOKENS[0]], 0))
+        known_cost = case((sa.not_((c.cost_nanousd == 0) & (tokens > 0)), c.cost_nanousd))
+        moments = [EpochMs(c[f"{name}_at"]).label(f"{name}_ms") for name in ("created", "recorded", "landed")]
+        return (
+            select(*(c[name] for name in _KEPT), unit.label("unit"), known_cost.label("cost"), *moments)
+            .where(
+                c.feature == self.block.feature,
+                c.origin == self.origin.value,
+                c.role != Role.SHADOW.value,
+                EpochMs(c.recorded_at) <= epoch_ms(self.looks.as_of),
+            )
+            .cte("attempts")
+        )
+
+    @cached_property
+    def conversations(self) -> sa.CTE:
+        """Each conversation, or dispatch outside one, with its first dispatch and its look."""
+        a = self.attempts.c
+        on_time = sa.true() if self.start_ms is None else a.recorded_ms <= self._look_ms(self._look_of(a.created_ms))
+        begun = (
+            select(a.tenant, a.unit, func.min(a.created_ms).label("first_ms"))
+            .where(a.attempt == 1, on_time)
+            .group_by(a.tenant, a.unit)
+            .cte("begun")
+        )
+        look = sa.null() if self.start_ms is None else self._look_of(begun.c.first_ms)
+        return select(*begun.c, sa.cast(look, sa.BigInteger).label("look")).cte("conversations")
+
+    @cached_property
+    def placed(self) -> sa.CTE:
+        """Each first attempt in its conversation: its look, where that has been, and until when it was seen."""
+        a, c = self.attempts.c, self.conversations.c
+        entered = c.look <= self.looks.done
+        until: sa.ColumnElement[int] = sa.literal(epoch_ms(self.looks.as_of), sa.BigInteger)
+        if self.start_ms is not None:
+            until = case((entered, self._look_ms(c.look)), else_=until)
+        joined = self.attempts.outerjoin(self.conversations, (a.tenant == c.tenant) & (a.unit == c.unit))
+        return (
+            select(*a, c.first_ms, case((entered, c.look)).label("look"), until.label("until_ms"))
+            .select_from(joined)
+            .where(a.attempt == 1)
+            .cte("placed")
+        )
+
+    @cached_property
+    def later(self) -> sa.CTE:
+        """What later attempts of the same dispatch added to its wait and its cost, by then."""
+        a, p = self.attempts.c, self.placed.c
+        landed = a.landed_ms <= p.until_ms
+        return (
+            select(
+                a.dispatch_id,
+                func.count().label("attempts"),
+                func.count(case((landed, a.cost))).label("known"),
+                func.sum(case((landed, a.cost))).label("cost"),
+                func.max(case((landed, a.created_ms + a.response_time_ms))).label("accepted_ms"),
+            )
+            .select_from(self.attempts.join(self.placed, (a.dispatch_id == p.dispatch_id) & (a.tenant == p.tenant)))
+            .where(a.attempt > 1, a.recorded_ms <= p.until_ms)
+            .group_by(a.dispatch_id)
+            .cte("later")
+        )
+
+    @cached_property
+    def dispatches(self) -> sa.CTE:
+        """One row per dispatch: its side, why it may be left out, and its values under the variant that was routed."""
+        p, more = self.placed.c, self.later.c
+        ended = p.landed_ms <= p.until_ms
+        cancelled = ended & (p.status == Status.CANCELLED.value)
+        cancelled &= func.coalesce(p.ended_by, EndedBy.CANCEL.value) == EndedBy.CANCEL.value
+        succeeded = ended & (p.status == Status.SUCCESS.value)
+        wall = case((more.attempts.is_(None), p.response_time_ms), else_=more.accepted_ms - p.created_ms)
+        cost = case((more.attempts.is_(None), p.cost), (more.known == more.attempts, p.cost + more.cost))
+        values = {
+            "arm": self._arm(p),
+            "barred": self._barred(p),
+            "aside": self._aside(p, ended),
+            "failed": case((succeeded | cancelled, 0), else_=1),
+            "cancelled": case((cancelled, 1), else_=0),
+            "wall_ms": case((ended, wall)),
+            "valid": case((ended & p.output_valid.is_(True), 1), (ended & p.output_valid.is_(False), 0)),
+            "cost": case((ended, cost)),
+            "scaled": case((p.time_scale != 1, 1), else_=0),
+            "astray": case((p.variant != p.routed_variant, 1), else_=0),
+        }
+        return (
+            select(
+                *(p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share),
+                *(value.label(name) for name, value in values.items()),
+            )
+            .select_from(self.placed.outerjoin(self.later, p.dispatch_id == more.dispatch_id))
+            .cte("dispatches")
+        )
+
+    def _arm(self, p: Any) -> sa.ColumnElement[str]:
+        sides = {self.block.candidate.variant: Arm.CANDIDATE.value, self.block.control.variant: Arm.CONTROL.value}
+        return case(sides, value=p.routed_variant, else_=Arm.OTHER.value)
+
+    def _barred(self, p: Any) -> sa.ColumnElement[str]:
+        """Why a dispatch keeps its whole conversation out."""
+        variants = (self.block.candidate.variant, self.block.control.variant)
+        drawn = self.block.assignment.kind == "sticky_share"
+        reasons = (Reason.SHARE.value, STICKY) if drawn else (Reason.FLAG.value, Reason.DEFAULT.value)
+        known = p.routed_variant.is_not(None) & p.routed_variant.in_(variants)
+        rules = [
+            (sa.not_(known), LeftOut.OTHER_VARIANT.value),
+            (p.reason.is_(None), LeftOut.NO_REASON.value),
+            (p.reason.not_in(reasons), p.reason),
+        ]
+        if drawn:
+            share = func.coalesce(p.assignment_share, 0)
+            rules.append(((share <= 0) | (share >= 1), LeftOut.NOT_DRAWN.value))
+        if self.candidate_hash is not None:
+            other = func.coalesce(p.variant_hash, "") != self.candidate_hash
+            rules.append(((p.routed_variant == self.block.candidate.variant) & other, LeftOut.OTHER_CANDIDATE.value))
+        return case(*rules)
+
+    def _aside(self, p: Any, ended: sa.ColumnElement[bool]) -> sa.ColumnElement[str]:
+        """Why a dispatch alone is left aside."""
+        window_ms = self.looks.window // _MS
+        return case(
+            (p.first_ms.is_(None) | (p.recorded_ms > p.until_ms), LeftOut.LATE.value),
+            (p.created_ms > p.first_ms + window_ms, LeftOut.AFTER_WINDOW.value),
+            (p.look.is_(None) & sa.not_(func.coalesce(ended, sa.false())), LeftOut.RUNNING.value),
+        )
+
+    def _look_of(self, first_ms: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        """The first look later than the first dispatch + window + settle, as `Looks.entry`."""
+        assert self.start_ms is not None
+        waited = first_ms + ((self.looks.window + self.looks.settle) // _MS - self.start_ms)
+        return case((waited < 0, 1), else_=waited // _WEEK_MS + 1)
+
+    def _look_ms(self, look: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        return look * _WEEK_MS + sa.literal(self.start_ms, sa.BigInteger)

@@ -1,0 +1,148 @@
+"""A verdict as JSON: canonical, so that the same rows and the same moment give the same bytes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from dispatcher.adr.criterion import Baseline, Measure
+from dispatcher.audit.record import Origin
+from dispatcher.verdict.finding import Figures, Finding, Look
+from dispatcher.verdict.judge import Verdict
+from dispatcher.verdict.measured import Arm
+
+PERCENTILES = "nearest-rank"
+"""The definition of every percentile here: the smallest value that at least that share of the values don't exceed."""
+
+_DIGITS = 9
+"""Decimals of a logarithm; beyond them the engines of different machines differ."""
+
+
+def as_json(verdicts: Sequence[Verdict]) -> str:
+    """One object for one verdict, a list for several; sorted keys, no blanks but line breaks and indentation."""
+    documents = [as_document(verdict) for verdict in verdicts]
+    return json.dumps(
+        documents[0] if len(documents) == 1 else documents,
+        sort_keys=True,
+        indent=2,
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def as_document(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as nested dicts, lists, strings and numbers; numbers are integers where they are whole."""
+    epoch, looks = verdict.epoch, verdict.looks
+    return {
+        "record": verdict.record.id,
+        "title": title_of(verdict),
+        "origin": verdict.origin.value,
+        "as_of": _moment(verdict.as_of),
+        "start": None if epoch is None else _moment(epoch.start),
+        "epoch": None if epoch is None else epoch.number,
+        "verdict": verdict.outcome.value,
+        "reasons": [reason.value for reason in verdict.reasons],
+        "excluded": verdict.measurement.excluded,
+        "findings": [_finding(finding, verdict) for finding in verdict.findings],
+        "next_look": None if epoch is None or looks.at_horizon else _moment(looks.at(looks.done + 1)),
+        "percentiles": PERCENTILES,
+        "assignment": {
+            "kind": verdict.block.assignment.kind,
+            "log_balance": None if verdict.log_balance is None else round(verdict.log_balance, _DIGITS),
+        },
+        "arms": {"candidate": verdict.block.candidate.variant, "control": verdict.block.control.variant},
+    }
+
+
+def title_of(verdict: Verdict) -> str:
+    """The record's title with the verdict; rows that aren't production's say so."""
+    rows = "" if verdict.origin is Origin.PRODUCTION else f", on {verdict.origin.value.upper()} rows"
+    return f"{verdict.record.id} {verdict.record.title}: {verdict.outcome.value}{rows}"
+
+
+def number(value: Fraction | None) -> int | float | None:
+    """A figure as JSON has it: whole numbers as integers."""
+    if value is None:
+        return None
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def _finding(finding: Finding, verdict: Verdict) -> dict[str, Any]:
+    criterion = finding.criterion
+    times = criterion.measure is Measure.RESPONSE_TIME_MS
+    return {
+        "id": criterion.id,
+        "says": criterion.says,
+        "severity": criterion.severity.value,
+        "measure": criterion.measure.value,
+        "aggregate": criterion.aggregate,
+        "unit": criterion.measure.unit,
+        "finding": finding.state.value,
+        "reasons": [reason.value for reason in finding.reasons],
+        "limit": number(finding.limit),
+        "baseline": _baseline(criterion.baseline),
+        **_figures(finding.entered[Arm.CANDIDATE]),
+        "control": _figures(finding.entered[Arm.CONTROL]),
+        "preview": {arm.value: _figures(figures) for arm, figures in finding.preview.items()},
+        "alpha": finding.levels.to_pass,
+        "alpha_fail": finding.levels.to_fail,
+        "alpha_tenant": finding.levels.per_tenant,
+        "looks": [_look(look) for look in finding.looks],
+        "tenant_alarms": list(finding.tenants),
+        "forecast": _forecast(finding),
+        "sql": verdict.measurement.sql,
+        "distribution_sql": verdict.measurement.distribution_sql if times else None,
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {
+        "n": figures.n,
+        "k": figures.k,
+        "clusters": figures.clusters,
+        "failed": figures.failed,
+        "unknown": figures.unknown,
+        "figure": number(figures.figure),
+        "figure_successes": number(figures.figure_successes),
+    }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    shared = {"at": _moment(look.at), "n": look.n, "k": look.k, "clusters": look.clusters}
+    logarithms = {"log_e_pass": look.log_e_pass, "log_e_fail": look.log_e_fail}
+    rounded = {name: None if value is None else round(value, _DIGITS) for name, value in logarithms.items()}
+    if look.k is not None:
+        return shared | rounded
+    return shared | rounded | {
+        "difference": look.difference,
+        "half_width_pass": look.half_width_pass,
+        "half_width_fail": look.half_width_fail,
+    }  # fmt: skip
+
+
+def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:
+    if baseline is None:
+        return None
+    return {
+        "source": baseline.source.value,
+        "published": baseline.published,
+        "n": baseline.n,
+        "value": number(None if baseline.value is None else Fraction(baseline.value)),
+        "window": None if baseline.window is None else [day.isoformat() for day in baseline.window],
+        "treat_as": baseline.treat_as,
+    }
+
+
+def _forecast(finding: Finding) -> dict[str, Any] | None:
+    if finding.forecast is None:
+        return None
+    forecast = finding.forecast
+    earliest = None if forecast.earliest is None else _moment(forecast.earliest)
+    return {"more_clusters": forecast.more, "weeks": forecast.weeks, "earliest": earliest}
+
+
+def _moment(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# A frozen clock replaces datetime.date, of which pydantic can't build a model: what has dates in it is imported before.
+import dispatcher.prices  # noqa: F401
+from dispatcher.adr.document import Record
+from dispatcher.adr.reader import parse_record
+from dispatcher.errors import InvalidRecord
+
+ADRS = Path(__file__).parents[2] / "adrs"
+SAMPLE = ADRS / "KD-0650-migrate-research-to-managed-agents.md"
+
+
+@pytest.fixture(scope="session")
+def adrs() -> Path:
+    return ADRS
+
+
+@pytest.fixture(scope="session")
+def sample() -> str:
+    """The text of KD-0650, which tests edit."""
+    return SAMPLE.read_text()
+
+
+@pytest.fixture(scope="session")
+def edited(sample: str) -> Callable[..., str]:
+    """`edited((old, new), …)`: the text of KD-0650 with these edits; every `old` must be there."""
+
+    def edit(*edits: tuple[str, str]) -> str:
+        text = sample
+        for old, new in edits:
+            assert old in text, f"{old!r} is not in the sample"
+            text = text.replace(old, new)
+        return text
+
+    return edit
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[str | bytes], Record]:
+    """Reads a text as the record KD-0650."""
+
+    def parse(text: str | bytes) -> Record:
+        return parse_record(text.encode() if isinstance(text, str) else text, SAMPLE)
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def problems_of(read: Callable[[str | bytes], Record]) -> Callable[[str | bytes], list[str]]:
+    """What is wrong with a text; empty where it reads."""
+
+    def problems(text: str | bytes) -> list[str]:
+        try:
+            read(text)
+        except InvalidRecord as error:
+            return list(error.problems)
+        return []
+
+    return problems
