@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# freezegun reads every public name of a package, so what the lazy package would import under a frozen clock comes first.
+import dispatcher.prices  # noqa: F401
+
 if TYPE_CHECKING:
     from dispatcher.settings import Settings
     from dispatcher.simulator.server import Simulator

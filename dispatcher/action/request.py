@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 
 from dispatcher.errors import InvalidAction
 
@@ -14,7 +15,7 @@ FEATURE = "agent_research"
 QUESTION_MAX_CHARS = 20_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_GITHUB_URL = re.compile(r"https://github\.com/[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+_GITHUB_URL = re.compile(r"https://github\.com/[A-Za-z0-9-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,11 @@ class Repository:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.path is None or not str(self.path):
+        if not isinstance(self.path, str | Path) or not str(self.path):
             problems.append("path is missing: name the local checkout that the tools read")
-        if self.github_url is not None and not _GITHUB_URL.fullmatch(self.github_url):
+        if self.github_url is not None and not _fits(_GITHUB_URL, self.github_url):
             problems.append(f"github_url {self.github_url!r} is not of the form https://github.com/OWNER/NAME")
-        if self.commit is not None and not _COMMIT.fullmatch(self.commit):
+        if self.commit is not None and not _fits(_COMMIT, self.commit):
             problems.append(f"commit {self.commit!r} is not a SHA (7 to 64 lower-case hexadecimal digits)")
         if problems:
             raise InvalidAction("repository", problems)
@@ -54,9 +55,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.iterations is not None and (isinstance(self.iterations, bool) or self.iterations < 1):
+        if self.iterations is not None and not (_is_number(self.iterations, int) and self.iterations >= 1):
             problems.append(f"iterations is {self.iterations!r}; it counts model requests and is at least 1")
-        if self.deadline_s is not None and not 0 < self.deadline_s < float("inf"):
+        if self.deadline_s is not None and not (
+            _is_number(self.deadline_s, int | float) and 0 < self.deadline_s < float("inf")
+        ):
             problems.append(f"deadline_s is {self.deadline_s!r}; it is a positive number of seconds")
         if problems:
             raise InvalidAction("limits", problems)
@@ -96,11 +99,22 @@ def _type_problems(value: object, expected: type, problem: str) -> list[str]:
     return [] if isinstance(value, expected) else [problem]
 
 
+def _fits(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _question_problems(question: object) -> list[str]:
     if not isinstance(question, str) or not question.strip():
         return ["question is empty"]
     if len(question) > QUESTION_MAX_CHARS:
         return [f"question has {len(question)} characters; at most {QUESTION_MAX_CHARS} are taken"]
+    # Half of a surrogate pair is a character to Python, and no request could carry it.
+    if any("\ud800" <= character <= "\udfff" for character in question):
+        return ["question holds a broken character (an unpaired surrogate)"]
     return []
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from dispatcher.audit.record import Origin, new_log_id
-from dispatcher.audit.tables import logs, registrations
+from dispatcher.audit.tables import registrations
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import SourceUnreachable
 
@@ -73,26 +73,6 @@ def append_registration(engine: sa.Engine, registration: Registration) -> bool:
     except sa.exc.IntegrityError:
         return False
     return True
-
-
-def variant_hashes_since(
-    engine: sa.Engine, *, origin: Origin, feature: str, tenants: Collection[str], variant: str, since: dt.datetime
-) -> frozenset[str]:
-    """The definitions under which a variant has run for these tenants since a moment. Raises SourceUnreachable."""
-    query = (
-        sa.select(logs.c.variant_hash)
-        .distinct()
-        .where(
-            logs.c.origin == origin.value,
-            logs.c.feature == feature,
-            logs.c.tenant.in_(sorted(tenants)),
-            logs.c.variant == variant,
-            logs.c.variant_hash.is_not(None),
-            logs.c.created_at >= since,
-        )
-    )
-    with _reachable(engine), engine.connect() as connection:
-        return frozenset(connection.scalars(query))
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -37,6 +40,10 @@ class Writer:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._held: dict[int, sa.Connection] = {}
+        self._no_fork: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if engine.dialect.name == "sqlite":
+            self._no_fork = lock = threading.Lock()
+            _close_before_forks(weakref.ref(self), lock)
         # What a second commit noted stays known where the ending doesn't know it.
         known = {name: sa.func.coalesce(given(logs.c[name]), logs.c[name]) for name in _SESSION}
         ending = [name for name in _ENDING if name not in known]
@@ -68,9 +75,14 @@ class Writer:
         return self._on_connection(lambda connection: self._finish(connection, values, rows))
 
     def release(self) -> None:
-        """Give the connections back; no statement may be running."""
+        """Give the connections back to the engine; no statement may be running."""
         while self._held:
             self._held.popitem()[1].close()
+
+    def part_with_file(self) -> None:
+        """Close every connection; the next statement opens one again."""
+        self.release()
+        self._engine.dispose()
 
     def _insert(self, connection: sa.Connection, values: Mapping[str, Any]) -> bool:
         try:
@@ -111,6 +123,10 @@ class Writer:
         return self._attempt(work)
 
     def _attempt(self, work: Callable[[sa.Connection], T]) -> T:
+        with self._no_fork:
+            return self._on_held_connection(work)
+
+    def _on_held_connection(self, work: Callable[[sa.Connection], T]) -> T:
         thread = threading.get_ident()
         connection = self._held.get(thread)
         if connection is None:
@@ -124,6 +140,18 @@ class Writer:
             connection.invalidate()
             connection.close()
             raise
+
+
+def _close_before_forks(writer: weakref.ref[Writer], lock: threading.Lock) -> None:
+    # SQLite notes in the memory of the process which locks the process holds on a file. A child inherits the notes but
+    # not the locks: its own connections would wait for its parent's for ever, or write to a WAL file that the parent
+    # takes for its own and deletes. So no connection to the file is open while the process forks.
+    def before() -> None:
+        lock.acquire()
+        if (alive := writer()) is not None:
+            alive.part_with_file()
+
+    os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 def _one(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,12 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dispatcher.action.result import ResearchResult
+    from rich.console import Console
+    from sqlalchemy import Engine
+
+    from dispatcher.cli.demo_traffic import Dispatched
+    from dispatcher.settings import Settings
+    from dispatcher.telemetry.distribution import DistributionRow
 
 RECORD = "KD-0650"
 
@@ -39,25 +46,113 @@ def demo(path: Path, dispatches: int, time_scale: float) -> None:
     several tenants over every registered variant, and prints who went where and why, the telemetry, and the verdict.
     Rows go to the same log as ever, with origin `simulated`; a second run adds to them.
     """
-    import datetime as dt
-
-    from rich.console import Console
-
-    from dispatcher.cli import demo_report as show
-    from dispatcher.cli.demo_traffic import drive, planned_actions
+    from dispatcher.cli import demo_report
+    from dispatcher.cli.telemetry import page
     from dispatcher.settings import load_settings
     from dispatcher.wiring import open_database
 
-    console = Console(soft_wrap=False)
+    console = page()
     settings = load_settings()
     engine = open_database(settings)
-    before = show.simulated_rows(engine)
-    with simulated(settings, path, time_scale) as live:
-        show.opening(console, live, path, time_scale, before)
-        show.registration(console, live, engine, RECORD, dt.datetime.now(dt.UTC))
-        results = drive(console, live, planned_actions(live, path, dispatches))
-    show.results(console, results)
-    show.telemetry(console, settings, engine, RECORD, time_scale)
-    show.verdict(console, settings, engine, RECORD, dt.datetime.now(dt.UTC))
-    show.closing(console, settings, results)
-    engine.dispose()
+    try:
+        _introduce(settings, engine, path, time_scale)
+        _register(settings, engine)
+        dispatched = _dispatch_all(console, settings, path, dispatches, time_scale)
+        demo_report.print_decisions(console, dispatched)
+        demo_report.print_example(console, dispatched)
+        _report(console, settings, engine, time_scale)
+    finally:
+        engine.dispose()
+    demo_report.print_next(RECORD)
+
+
+def _introduce(settings: Settings, engine: Engine, path: Path, time_scale: float) -> None:
+    rows = sum(row.n + (row.unmeasured or 0) for row in _simulated_rows(engine))
+    database = settings.database_url.get_secret_value().rpartition("@")[2]
+    click.echo(f"Researching {path.resolve()} with a simulated model on loopback, time scale {time_scale:g}.")
+    click.echo(f"Log: {database}" + (f"; its {rows} simulated rows stay, this run adds to them." if rows else ""))
+
+
+def _register(settings: Settings, engine: Engine) -> None:
+    import datetime as dt
+
+    from dispatcher.adr.reader import find_record
+    from dispatcher.audit.record import Origin
+    from dispatcher.cli.adr import candidate_of, registration_text
+    from dispatcher.routing.policy import Policies
+    from dispatcher.verdict.register import register
+
+    record = find_record(settings.adrs_dir, RECORD)
+    candidate = candidate_of(record, Policies.load(settings.policies_dir))
+    done = register(record, candidate, Origin.SIMULATED, dt.datetime.now(dt.UTC), engine)
+    click.echo(registration_text(done, dry_run=False))
+
+
+def _dispatch_all(
+    console: Console, settings: Settings, path: Path, dispatches: int, time_scale: float
+) -> Sequence[Dispatched]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from dispatcher.cli.demo_traffic import drive, planned_actions
+    from dispatcher.wiring import build_dispatcher
+
+    actions = planned_actions(path, dispatches)
+    columns = (TextColumn("dispatching"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with _on_simulator(settings, path, time_scale) as live, Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=len(actions))
+        dispatcher = build_dispatcher(live)
+        try:
+            return drive(dispatcher, actions, lambda: progress.advance(bar))
+        finally:
+            dispatcher.close()
+
+
+@contextmanager
+def _on_simulator(settings: Settings, path: Path, time_scale: float) -> Iterator[Settings]:
+    """The settings with the provider's address replaced by a simulator's, and without anybody's key."""
+    from dispatcher.cli.demo_traffic import GITHUB_URL
+    from dispatcher.simulator.config import SimulatorConfig, is_git_directory
+    from dispatcher.simulator.server import Simulator
+
+    if not is_git_directory(path):
+        click.echo(f"{path} is no git checkout, so the managed path can't mount it: every dispatch goes to messages.")
+    config = SimulatorConfig(
+        repositories={GITHUB_URL: path} if is_git_directory(path) else {},
+        time_scale=time_scale,
+        prices=settings.policies_dir / "prices.yml",
+    )
+    with Simulator(config) as simulator:
+        yield settings.model_copy(update={"anthropic_base_url": simulator.base_url, "anthropic_api_key": None})
+
+
+def _simulated_rows(engine: Engine) -> Sequence[DistributionRow]:
+    from dispatcher.action.request import FEATURE
+    from dispatcher.audit.record import Origin
+    from dispatcher.telemetry.connection import reading
+    from dispatcher.telemetry.distribution import By, Selection, distribution
+
+    with reading(engine) as connection:
+        return distribution(connection, Selection(feature=FEATURE, origin=Origin.SIMULATED), By.PATH)
+
+
+def _report(console: Console, settings: Settings, engine: Engine, time_scale: float) -> None:
+    from dispatcher.cli.demo_report import print_telemetry
+    from dispatcher.telemetry.published import read_published
+
+    print_telemetry(console, _simulated_rows(engine), read_published(settings.adrs_dir, RECORD), time_scale)
+    _judge(console, settings, engine)
+
+
+def _judge(console: Console, settings: Settings, engine: Engine) -> None:
+    import datetime as dt
+
+    from dispatcher.adr.reader import find_record
+    from dispatcher.audit.record import Origin
+    from dispatcher.cli.demo_report import heading
+    from dispatcher.verdict.prose import as_text
+    from dispatcher.verdict.reach import reach_verdict
+
+    record = find_record(settings.adrs_dir, RECORD)
+    verdict = reach_verdict(record, Origin.SIMULATED, dt.datetime.now(dt.UTC), engine)
+    heading(console, "The verdict")
+    click.echo(as_text(verdict).rstrip())

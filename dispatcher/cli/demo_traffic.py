@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,16 @@ GENERAL_QUESTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """An action and its result."""
+
+    action: ResearchAction
+    result: ResearchResult
+
+
 def planned_actions(path: Path, dispatches: int) -> list[ResearchAction]:
-    """The actions of one demo: `dispatches` of the record's tenant, each a conversation of its own, and a few others'."""
+    """The actions of one demo: `dispatches` of the record's tenant, each its own conversation, and a few of others."""
     own = (path / "dispatcher" / "dispatch").is_dir()
     questions = OWN_QUESTIONS + GENERAL_QUESTIONS if own else GENERAL_QUESTIONS
     tenants = [RECORD_TENANT] * dispatches + [tenant for tenant in OTHER_TENANTS for _ in range(EACH_OTHER_TENANT)]
@@ -61,9 +70,7 @@ def planned_actions(path: Path, dispatches: int) -> list[ResearchAction]:
     ]
 
 
-def drive(
-    dispatcher: Dispatcher, actions: Sequence[ResearchAction], advance: Callable[[], None]
-) -> list[ResearchResult]:
+def drive(dispatcher: Dispatcher, actions: Sequence[ResearchAction], advance: Callable[[], None]) -> list[Dispatched]:
     """Dispatch all actions, half of them awaited on an event loop and half called from plain threads, concurrently.
 
     `advance` is called after each.
@@ -75,21 +82,23 @@ def drive(
         return results + [future.result() for future in futures]
 
 
-def _call(dispatcher: Dispatcher, action: ResearchAction, advance: Callable[[], None]) -> ResearchResult:
+def _call(dispatcher: Dispatcher, action: ResearchAction, advance: Callable[[], None]) -> Dispatched:
     result = dispatcher.dispatch_research(action)
     advance()
-    return result
+    return Dispatched(action, result)
 
 
 async def _await_all(
     dispatcher: Dispatcher, actions: Sequence[ResearchAction], advance: Callable[[], None]
-) -> list[ResearchResult]:
+) -> list[Dispatched]:
     places = asyncio.Semaphore(CONCURRENT // 2)
 
-    async def one(action: ResearchAction) -> ResearchResult:
+    async def one(action: ResearchAction) -> Dispatched:
         async with places:
             result = await dispatcher.adispatch_research(action)
         advance()
-        return result
+        return Dispatched(action, result)
 
-    return list(await asyncio.gather(*(one(action) for action in actions)))
+    dispatched = await asyncio.gather(*(one(action) for action in actions))
+    await dispatcher.settle()
+    return list(dispatched)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.cli.telemetry import ORIGINS, number
+from dispatcher.cli.telemetry import ORIGINS, number, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,7 +126,6 @@ def summary_document(row: SummaryRow) -> dict[str, Any]:
 
 def _print_summary(rows: Sequence[SummaryRow]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     if not rows:
@@ -139,7 +138,7 @@ def _print_summary(rows: Sequence[SummaryRow]) -> None:
     for row in rows:
         moments = (row.first.isoformat(timespec="seconds"), row.last.isoformat(timespec="seconds"))
         table.add_row(row.origin, row.status, row.path or "unknown", row.variant or "unknown", number(row.n), *moments)
-    Console().print(table)
+    page().print(table)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.cli.telemetry import number
+from dispatcher.cli.telemetry import number, page
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -59,26 +59,8 @@ def comparison_document(comparison: SpikeComparison) -> dict[str, Any]:
         "multiple": float(comparison.multiple),
         "production": {**production.model_dump(mode="json", exclude={"response_time_ms"}), **_figures(comparison)},
         "reading": _INDICATIVE,
-        "ratios": [
-            {
-                "run": ratio.run,
-                "response_time_ms": ratio.value_ms,
-                "denominator": ratio.denominator.name,
-                "denominator_ms": _exact(ratio.denominator.value_ms),
-                "ratio": float(round(ratio.value, 4)),
-            }
-            for ratio in comparison.ratios
-        ],
-        "limits": [
-            {
-                "baseline": limit.baseline.name,
-                "baseline_ms": _exact(limit.baseline.value_ms),
-                "limit_ms": _exact(limit.limit_ms),
-                "in_force": limit.in_force,
-                "vacuous": limit.vacuous,
-            }
-            for limit in comparison.limits
-        ],
+        "ratios": _ratios(comparison),
+        "limits": _limits(comparison),
         "paces": [
             {
                 "run": pace.run,
@@ -89,6 +71,32 @@ def comparison_document(comparison: SpikeComparison) -> dict[str, Any]:
             for pace in comparison.paces
         ],
     }
+
+
+def _ratios(comparison: SpikeComparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "run": ratio.run,
+            "response_time_ms": ratio.value_ms,
+            "denominator": ratio.denominator.name,
+            "denominator_ms": _exact(ratio.denominator.value_ms),
+            "ratio": float(round(ratio.value, 4)),
+        }
+        for ratio in comparison.ratios
+    ]
+
+
+def _limits(comparison: SpikeComparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "baseline": limit.baseline.name,
+            "baseline_ms": _exact(limit.baseline.value_ms),
+            "limit_ms": _exact(limit.limit_ms),
+            "in_force": limit.in_force,
+            "vacuous": limit.vacuous,
+        }
+        for limit in comparison.limits
+    ]
 
 
 def _figures(comparison: SpikeComparison) -> dict[str, int | float]:
@@ -103,12 +111,10 @@ def _exact(value: Fraction) -> int | float:
 
 
 def _print_comparison(comparison: SpikeComparison) -> None:
-    from rich.console import Console
-
     production = comparison.production
     percentiles = production.percentile_method or "not stated by the source"
     window = f"{production.window[0]} to {production.window[1]}"
-    console = Console()
+    console = page()
     click.echo(
         f"{comparison.record}, {comparison.criterion}: {comparison.aggregate} at most "
         f"{comparison.multiple:f} times current. Production is {production.n} published "

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
+    from rich.console import Console
     from rich.table import Table
 
     from dispatcher.telemetry.distribution import DistributionRow, Selection
 
 ORIGINS = ("production", "spike", "shadow", "import", "simulated")
 
-_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_PAGE = 160
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -115,14 +117,16 @@ def row_document(row: DistributionRow) -> dict[str, Any]:
     }
 
 
-def distribution_table(rows: Sequence[DistributionRow], by: str, title: str | None = None) -> Table:
+def distribution_table(rows: Sequence[DistributionRow], by: str) -> Table:
     """The table of a distribution, in milliseconds, for a person to read."""
     from rich import box
     from rich.table import Table
 
-    table = Table(by, "status", box=box.SIMPLE, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE)
+    table.add_column(by, overflow="fold")
+    table.add_column("status", no_wrap=True)
     for name in ("n", "min", "p50", "p90", "p95", "max", "avg", "no time"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         times = row.times
         figures = (times.min, times.p50, times.p90, times.p95, times.max, round(times.avg)) if times else (None,) * 6
@@ -131,14 +135,20 @@ def distribution_table(rows: Sequence[DistributionRow], by: str, title: str | No
     return table
 
 
+def page() -> Console:
+    """Where tables are printed: as wide as the terminal, and wide enough for a table where there is none."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_PAGE)
+
+
 def number(value: int | None) -> str:
     """A number with its thousands apart; a blank where there is none."""
     return "" if value is None else f"{value:,}".replace(",", " ")
 
 
 def _print_distribution(selection: Selection, by: str, rows: Sequence[DistributionRow]) -> None:
-    from rich.console import Console
-
     assert selection.until is not None
     since = "the beginning" if selection.since is None else selection.since.isoformat(timespec="minutes")
     window = f"{since} to {selection.until.isoformat(timespec='minutes')}"
@@ -146,7 +156,8 @@ def _print_distribution(selection: Selection, by: str, rows: Sequence[Distributi
     if not rows:
         click.echo(f"{subject}: no rows")
         return
-    Console().print(distribution_table(rows, by, subject))
+    click.echo(subject)
+    page().print(distribution_table(rows, by))
     click.echo("Milliseconds; percentiles are nearest-rank. Rows without a time are counted, not measured.")
     scales = sorted({scale for row in rows for scale in row.time_scales if scale != 1})
     if scales:

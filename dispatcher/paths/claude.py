@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
-import threading
-import urllib.request
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from dispatcher.action.observation import ErrorType
+from dispatcher.paths.origin import SIMULATOR_HEADER, SIMULATOR_NAME, SimulatorMark, ask_simulator
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic
 
-SIMULATOR_HEADER = "x-simulator"
-SIMULATOR_NAME = "dispatcher"
-
-_ASK_SIMULATOR_S = 2.0
-_ASK_SIMULATOR_BYTES = 65_536
 _MESSAGE_CHARS = 300
 _SECRET = re.compile(r"(?i)\b(?:sk-[\w-]{6,}|bearer\s+[^\s\"',]+|gh[a-z]_\w{6,}|github_pat_\w+)")
+
+
+__all__ = [
+    "Claude",
+    "Failure",
+    "OriginMismatch",
+    "SimulatorMark",
+    "UnexpectedReply",
+    "ask_simulator",
+    "failure_of",
+    "one_sentence",
+]
 
 
 class OriginMismatch(Exception):
@@ -47,8 +53,7 @@ class Claude:
         self.base_url = base_url
         self.simulated = simulated
         self._api_key = api_key
-        self._clients: dict[asyncio.AbstractEventLoop, tuple[AsyncAnthropic, AsyncGenerator[AsyncAnthropic, None]]] = {}
-        self._inherited: list[object] = []
+        self._clients: dict[asyncio.AbstractEventLoop, AsyncAnthropic] = {}
 
     def client(self) -> AsyncAnthropic:
         """The client of the running event loop; it lasts as long as the loop.
@@ -58,64 +63,80 @@ class Claude:
         """
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            for ended in [known for known in tuple(self._clients) if known.is_closed()]:
-                self._clients.pop(ended, None)
-            lifetime = self._lifetime(loop)
-            # An asynchronous generator is closed when its loop shuts down, and with it the client's connections.
-            # Up to its first yield this one awaits nothing, so it can be started without being awaited.
-            try:
-                lifetime.__anext__().send(None)
-            except StopIteration as started:
-                self._clients[loop] = (started.value, lifetime)
-        return self._clients[loop][0]
+            _drop_closed(self._clients)
+            self._clients[loop] = self._new_client()
+            _close_with(loop, self._clients[loop])
+        return self._clients[loop]
 
     def forget(self) -> None:
         """Drop all clients, after a fork; their connections are the parent's and stay untouched."""
-        # Kept alive, because collecting a client would finalise it on the parent's loop.
-        self._inherited += self._clients.values()
         self._clients = {}
 
-    async def _lifetime(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[AsyncAnthropic, None]:
+    def _new_client(self) -> AsyncAnthropic:
         # The SDK costs about a second and 75 MB to import, so it is imported where it is first needed.
         from anthropic import AsyncAnthropic  # noqa: PLC0415
 
-        client = AsyncAnthropic(
+        return AsyncAnthropic(
             api_key=self._api_key.get_secret_value(),
             base_url=self.base_url,
             max_retries=0,
             open_telemetry=False,
-            middleware=[self._checked],
+            middleware=[partial(_checked, self.simulated)],
         )
-        try:
-            yield client
-        finally:
-            self._clients.pop(loop, None)
-            await client.close()
 
-    async def _checked(self, request: Any, call_next: Any) -> Any:
-        response = await call_next(request)
-        try:
-            await self._check(request, response)
-        except BaseException:
-            await response.http_response.aclose()
-            raise
-        return response
 
-    async def _check(self, request: Any, response: Any) -> None:
-        """Hold a response against what is expected of its origin and its form, before the SDK reads it."""
-        from anthropic import BaseModel  # noqa: PLC0415
+# Held here for as long as their loops, also for a door that nobody holds any more: what is finalised while a loop
+# ends has no time to close its connections, and what was inherited through a fork must never be finalised.
+_LIFETIMES: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
 
-        http = response.http_response
-        if (http.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME) is not self.simulated:
-            raise OriginMismatch
-        if not http.is_success:
-            return
-        if request.stream:
-            if not http.headers.get("content-type", "").startswith("text/event-stream"):
-                raise UnexpectedReply("a reply that should be an event stream is none")
-        # The SDK hands out text, not an error, where a body isn't JSON.
-        elif not isinstance(await response.parse(), BaseModel):
-            raise UnexpectedReply("a reply is not an object of the API")
+
+def _close_with(loop: asyncio.AbstractEventLoop, client: AsyncAnthropic) -> None:
+    """Have the loop close a client when it shuts down, which it does with every asynchronous generator begun on it."""
+    _drop_closed(_LIFETIMES)
+    lifetime = _lifetime(client)
+    _LIFETIMES.setdefault(loop, []).append(lifetime)
+    # It awaits nothing up to its first yield, so it can be begun without being awaited.
+    with suppress(StopIteration):
+        lifetime.__anext__().send(None)
+
+
+async def _lifetime(client: AsyncAnthropic) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+def _drop_closed(by_loop: dict[asyncio.AbstractEventLoop, Any]) -> None:
+    for ended in [loop for loop in tuple(by_loop) if loop.is_closed()]:
+        by_loop.pop(ended, None)
+
+
+async def _checked(simulated: bool, request: Any, call_next: Any) -> Any:  # noqa: FBT001 - bound, then called by the SDK
+    """Hold a response against what is expected of its origin and its form, before the SDK reads it."""
+    response = await call_next(request)
+    try:
+        await _check(simulated, request, response)
+    except BaseException:
+        await response.http_response.aclose()
+        raise
+    return response
+
+
+async def _check(simulated: bool, request: Any, response: Any) -> None:  # noqa: FBT001 - as above
+    from anthropic import BaseModel  # noqa: PLC0415
+
+    http = response.http_response
+    if (http.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME) is not simulated:
+        raise OriginMismatch
+    if not http.is_success:
+        return
+    if request.stream:
+        if not http.headers.get("content-type", "").startswith("text/event-stream"):
+            raise UnexpectedReply("a reply that should be an event stream is none")
+    # The SDK hands out text, not an error, where a body isn't JSON.
+    elif not isinstance(await response.parse(), BaseModel):
+        raise UnexpectedReply("a reply is not an object of the API")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,39 +239,3 @@ def _unexpected(message: str) -> Failure:
 def one_sentence(text: str) -> str:
     """Text from outside in a form that fits an error message: one line, bounded, credentials blotted out."""
     return _SECRET.sub("[secret]", " ".join(text.split()))[:_MESSAGE_CHARS]
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatorMark:
-    """The simulator's answer to being asked: real seconds per simulated second."""
-
-    time_scale: float
-
-
-def ask_simulator(base_url: str) -> SimulatorMark | None:
-    """Ask a base URL whether the simulator stands behind it; None where it doesn't, or doesn't say so within 2 s."""
-    if urlsplit(base_url).scheme not in {"http", "https"}:
-        return None
-    answers: list[SimulatorMark | None] = []
-    # A thread, because neither looking up a name nor a server that trickles is bounded by a socket's timeout.
-    asking = threading.Thread(target=lambda: answers.append(_ask(base_url)), daemon=True)
-    asking.start()
-    asking.join(_ASK_SIMULATOR_S)
-    return answers[0] if answers else None
-
-
-def _ask(base_url: str) -> SimulatorMark | None:
-    # Only these two: no proxy, no redirect, no file.
-    opener = urllib.request.OpenerDirector()
-    opener.add_handler(urllib.request.HTTPHandler())
-    opener.add_handler(urllib.request.HTTPSHandler())
-    try:
-        with opener.open(f"{base_url.rstrip('/')}/simulator", timeout=_ASK_SIMULATOR_S) as response:
-            marked = response.status == 200 and response.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME  # noqa: PLR2004
-            answer = json.loads(response.read(_ASK_SIMULATOR_BYTES)) if marked else None
-    except Exception:  # noqa: BLE001 - whatever a server says that isn't the simulator, the answer is no
-        return None
-    scale = answer.get("time_scale") if isinstance(answer, dict) else None
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale) or scale < 0:
-        return None
-    return SimulatorMark(float(scale))

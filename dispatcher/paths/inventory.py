@@ -57,7 +57,7 @@ def inventory_of_tree(listing: bytes) -> Inventory:
 def inventory_of_folder(root: Path, *, seconds: float) -> Inventory:
     """Walk a folder without following links or leaving out ignored files. Blocks. Raises TooManyFiles.
 
-    Like git, it passes over everything named `.git`.
+    Like git, it passes over everything named `.git`. Raises OSError where the folder itself can't be read.
     """
     until = time.monotonic() + seconds
     found: dict[str, tuple[str, LeftOut | None]] = {}
@@ -84,8 +84,9 @@ def _walk(root: Path, until: float) -> Iterator[os.DirEntry[str]]:
     while directories:
         if time.monotonic() > until:
             raise TooManyFiles
+        directory = directories.pop()
         try:
-            with os.scandir(directories.pop()) as entries:
+            with os.scandir(directory) as entries:
                 for entry in entries:
                     if entry.name == ".git":
                         continue
@@ -94,8 +95,9 @@ def _walk(root: Path, until: float) -> Iterator[os.DirEntry[str]]:
                     else:
                         yield entry
         except OSError:
+            if directory == str(root):
+                raise
             # Not ours to read, or its path is too long: nothing below it can be offered.
-            continue
 
 
 def _tree_reason(mode: str, kind: str, size: str) -> LeftOut | None:

@@ -115,15 +115,16 @@ class StreamedReply:
             usage = _mapping(event.get("usage"))
             self._merge(usage)
             self._output_counted = self._output_counted or _count(usage.get("output_tokens")) is not None
+        elif not isinstance(index := event.get("index"), int):
+            raise UnexpectedReply("a content block has no index")
         elif kind == "content_block_start":
-            if not isinstance(event.get("index"), int) or event["index"] in self._blocks:
-                raise UnexpectedReply("a content block begins twice or without an index")
-            self._blocks[event["index"]] = dict(_mapping(event.get("content_block")))
+            if index in self._blocks:
+                raise UnexpectedReply("a content block begins twice")
+            self._blocks[index] = dict(_mapping(event.get("content_block")))
         else:
-            block = self._blocks.get(event.get("index", -1))
-            if block is None:
+            if index not in self._blocks:
                 raise UnexpectedReply("a content block goes on that never began")
-            self._extend(event["index"], block, _mapping(event.get("delta")))
+            self._extend(index, self._blocks[index], _mapping(event.get("delta")))
 
     def _extend(self, index: int, block: Block, delta: Mapping[str, Any]) -> None:
         kind = delta.get("type")

@@ -99,7 +99,9 @@ def parse_call(name: str, tool_input: object) -> SearchCode | ReadFile | ListFil
         call = _CALLS[name].model_validate(tool_input)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise WrongCall(f"{name} was called wrongly: {'; '.join(problems)}"[:1000]) from None
+        told = f"{name} was called wrongly: {'; '.join(problems)}"[:1000]
+        # The names of unknown arguments are the model's, and may hold what can't be sent back to it.
+        raise WrongCall(told.encode("utf-8", "replace").decode()) from None
     for field, value in call:
         if isinstance(value, str) and not value.replace("\t", "").isprintable():
             raise WrongCall(f"{field} must be one line of printable characters")

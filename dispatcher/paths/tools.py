@@ -134,7 +134,7 @@ def _pathspecs(inventory: Inventory, glob: Glob | None) -> list[str]:
         if reason in kept_out and (glob is None or glob.matches(path))
     ]
     if len(excluded) > _EXCLUDED_AT_MOST:
-        raise WrongCall(f"{len(excluded)} files here are too large to be searched; narrow path_glob")
+        raise WrongCall(f"{len(excluded)} files here can not be searched; narrow path_glob")
     return [*(glob.pathspecs() if glob else []), *(f":(exclude,literal){path}" for path in excluded)]
 
 

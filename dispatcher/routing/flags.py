@@ -6,6 +6,7 @@ The client is built and never initialised: so it evaluates at once and opens no 
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import threading
 import time
@@ -32,6 +33,11 @@ MAX_STALE_S = 3600.0
 _UNSETTLED_NS = 2_000_000_000
 
 _logger = logging.getLogger(__name__)
+
+_building = threading.RLock()
+"""Held while a client is built, and over a fork: the client's constructor takes a lock of its module, and a child that
+inherits it locked could never build another."""
+os.register_at_fork(before=_building.acquire, after_in_parent=_building.release, after_in_child=_building.release)
 
 
 class _TextCache(BaseCache):
@@ -63,14 +69,15 @@ class FlagEngine:
 
     def __init__(self, state: EngineState) -> None:
         self.state = state
-        self._client = UnleashClient(
-            url="http://127.0.0.1:9/api",  # never asked; the client wants one
-            app_name="dispatcher",
-            cache=_TextCache(state.text),
-            disable_metrics=True,
-            disable_registration=True,
-            multiple_instance_mode=InstanceAllowType.SILENTLY_ALLOW,
-        )
+        with _building:
+            self._client = UnleashClient(
+                url="http://127.0.0.1:9/api",  # never asked; the client wants one
+                app_name="dispatcher",
+                cache=_TextCache(state.text),
+                disable_metrics=True,
+                disable_registration=True,
+                multiple_instance_mode=InstanceAllowType.SILENTLY_ALLOW,
+            )
 
     def answer(self, flag: str, context: FlagContext, problem: str | None) -> FlagAnswer:
         """Evaluate a flag: one question to the engine, and one more per prerequisite where one of them isn't met.

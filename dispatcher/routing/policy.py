@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from dispatcher.action.decision import PathName, Variant
@@ -25,10 +25,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
-def _path_name(value: object) -> object:
-    return PathName(value) if value in {path.value for path in PathName} else value
-
-
 def _variable(name: str) -> str:
     # A token pasted in place of the variable's name must not come back in the message.
     if not (name.isascii() and name.isidentifier() and name.isupper()):
@@ -37,7 +33,7 @@ def _variable(name: str) -> str:
 
 
 class _VariantDefinition(_Strict):
-    path: Annotated[PathName, BeforeValidator(_path_name)]
+    path: PathName = Field(strict=False)  # strict, it would take no text
     model: str = Field(min_length=1)
     iteration_cap: int = Field(ge=1)
     max_tokens: int = Field(ge=1)
@@ -112,7 +108,7 @@ class Policies:
         return github_url in self.repositories.get(tenant, {})
 
     def token_variable(self, tenant: str, github_url: str) -> str | None:
-        """The environment variable with the repository's read-only token; None where none is needed."""
+        """The environment variable with an allowed repository's read-only token; None where it is public."""
         return self.repositories[tenant][github_url]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from dispatcher.action.decision import Decision
 from dispatcher.action.request import ResearchAction
@@ -12,8 +12,6 @@ from dispatcher.errors import RepositoryUnusable
 from dispatcher.routing.decision import Situation, brake, decide
 from dispatcher.routing.flag_answer import FlagAnswer, FlagContext
 from dispatcher.routing.policy import Policies
-
-Token = TypeVar("Token")
 
 
 class Flags(Protocol):
@@ -48,18 +46,6 @@ class Router:
     def mountable(self, action: ResearchAction, *, has_commit: bool) -> bool:
         """Whether the managed path can mount the repository: at an address, at a commit, with its token at hand."""
         return has_commit and self._obstacle(action) is None
-
-    def mount_token_variable_reader(self, read: Callable[[str], Token | None]) -> Callable[[str, str], Token | None]:
-        """What gives a repository's token by tenant and address, where `read` opens an environment variable.
-
-        It gives None for a public repository.
-        """
-
-        def token_of(tenant: str, github_url: str) -> Token | None:
-            variable = self.policies.token_variable(tenant, github_url)
-            return None if variable is None else read(variable)
-
-        return token_of
 
     def decide(self, action: ResearchAction, *, mountable: bool, unit: str) -> Decision:
         """The decision for an action, made anew on every call.

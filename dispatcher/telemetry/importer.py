@@ -25,7 +25,7 @@ from dispatcher.telemetry.target import targets
 
 _LINES_AT_ONCE = 500
 _PROBLEMS_SHOWN = 20
-_DIFFERENCES_SHOWN = 3
+_DIFFERENCES = 3
 
 _Row = Mapping[str, Any]
 
@@ -213,6 +213,10 @@ def _insert_rows(connection: sa.Connection, rows: Sequence[_Row]) -> None:
 
 def _differences(row: _Row, other: _Row) -> str:
     differing = [name for name in targets() if row.get(name) != other.get(name)]
-    shown = [f"{name} {other.get(name)} there, {row.get(name)} here" for name in differing[:_DIFFERENCES_SHOWN]]
+    shown = [f"{name} {_told(other.get(name))} there, {_told(row.get(name))} here" for name in differing[:_DIFFERENCES]]
     more = len(differing) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _told(value: object) -> str:
+    return "unknown" if value is None else str(value)

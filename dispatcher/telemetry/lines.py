@@ -38,11 +38,12 @@ def places(path: Path, names: Sequence[str], needed: Sequence[str]) -> list[int]
     """Where each needed column stands among the names. Raises InvalidImport for a missing or an ambiguous one."""
     seen = Counter(filter(None, names))
     problems = [f"the header names the column {shown(name)} {n} times" for name, n in seen.items() if n > 1]
-    for name in needed:
-        if name not in seen:
-            similar = difflib.get_close_matches(name, seen, n=1)
-            hint = f"; is it {shown(similar[0])}?" if similar else f"; it has {', '.join(map(shown, seen))}"
-            problems.append(f"has no column {shown(name)}{hint}")
+    missing = [name for name in needed if name not in seen]
+    for name in missing:
+        similar = difflib.get_close_matches(name, seen, n=1)
+        problems.append(f"has no column {shown(name)}" + (f"; is it {shown(similar[0])}?" if similar else ""))
+    if missing:
+        problems.append(f"the columns it has are {', '.join(map(shown, seen))}")
     if problems:
         raise InvalidImport(str(path), problems)
     return [names.index(name) for name in needed]

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 from dispatcher.adr.document import Acceptance, Record
 from dispatcher.adr.lint import refusals
 from dispatcher.audit.record import Origin
-from dispatcher.audit.registrations import (
-    Registration,
-    append_registration,
-    registrations_of,
-    variant_hashes_since,
-)
+from dispatcher.audit.registrations import Registration, append_registration, registrations_of
 from dispatcher.errors import InvalidRecord
+from dispatcher.verdict.epoch import current_epoch
+from dispatcher.verdict.measurement.measure import candidate_definitions
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -69,7 +66,7 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     registration = Registration(
         record=record.id,
         origin=origin,
-        epoch=_next_epoch(block, origin, earlier, engine),
+        epoch=_next_epoch(block, origin, earlier, now, engine),
         start=now,
         candidate_hash=candidate.hash,
         record_hash=block.hash,
@@ -78,17 +75,13 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     return Registering(registration=registration, is_new=True)
 
 
-def _next_epoch(block: Acceptance, origin: Origin, earlier: tuple[Registration, ...], engine: Engine) -> int:
-    """One more than the epochs so far: the registered ones, and those that a changed candidate opened by its rows."""
+def _next_epoch(
+    block: Acceptance, origin: Origin, earlier: tuple[Registration, ...], now: dt.datetime, engine: Engine
+) -> int:
+    """One more than the newest epoch, which a registration opened or a changed candidate by its rows."""
     if not earlier:
         return 1
-    seen = variant_hashes_since(
-        engine,
-        origin=origin,
-        feature=block.feature,
-        tenants=block.tenants,
-        variant=block.candidate.variant,
-        since=earlier[-1].start,
-    )
-    unregistered = seen - {registration.candidate_hash for registration in earlier}
-    return earlier[-1].epoch + 1 + len(unregistered)
+    seen = candidate_definitions(engine, block, origin, since=earlier[-1].start, as_of=now)
+    newest = current_epoch(earlier, seen, now)
+    assert newest is not None
+    return newest.number + 1

@@ -18,7 +18,7 @@ PERCENTILES = "nearest-rank"
 """The definition of every percentile here: the smallest value that at least that share of the values don't exceed."""
 
 _DIGITS = 9
-"""Decimals of a logarithm; beyond them the engines of different machines differ."""
+"""Decimals of a logarithm, and of a difference in US dollars; beyond them the arithmetic of two machines may differ."""
 
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
@@ -51,7 +51,7 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "percentiles": PERCENTILES,
         "assignment": {
             "kind": verdict.block.assignment.kind,
-            "log_balance": None if verdict.log_balance is None else round(verdict.log_balance, _DIGITS),
+            "log_balance": _rounded(verdict.log_balance),
         },
         "arms": {"candidate": verdict.block.candidate.variant, "control": verdict.block.control.variant},
     }
@@ -111,16 +111,15 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 
 def _look(look: Look) -> dict[str, Any]:
-    shared = {"at": _moment(look.at), "n": look.n, "k": look.k, "clusters": look.clusters}
-    logarithms = {"log_e_pass": look.log_e_pass, "log_e_fail": look.log_e_fail}
-    rounded = {name: None if value is None else round(value, _DIGITS) for name, value in logarithms.items()}
-    if look.k is not None:
-        return shared | rounded
-    return shared | rounded | {
-        "difference": look.difference,
-        "half_width_pass": look.half_width_pass,
-        "half_width_fail": look.half_width_fail,
-    }  # fmt: skip
+    document: dict[str, Any] = {"at": _moment(look.at), "n": look.n, "k": look.k, "clusters": look.clusters}
+    names: tuple[str, ...] = ("log_e_pass", "log_e_fail")
+    if look.k is None:
+        names += ("difference", "half_width_pass", "half_width_fail")
+    return document | {name: _rounded(getattr(look, name)) for name in names}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)
 
 
 def _baseline(baseline: Baseline | None) -> dict[str, Any] | None:

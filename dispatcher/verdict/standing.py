@@ -51,9 +51,10 @@ def standing_of(passed: Sequence[bool], failed: Sequence[bool]) -> Standing:
 def settled(case: Case, criterion: Criterion, found: Standing, missing: Iterable[Reason]) -> Standing:
     """The standing after what voids it, with every reason; `missing` is what the criterion still lacks."""
     reasons = set(found.reasons)
-    if found.state is State.INCONCLUSIVE and not reasons:
-        reasons |= set(missing) or {Reason.NEAR_MARGIN}
     voiding = set(_voiding(case, criterion))
+    if found.state is State.INCONCLUSIVE and not reasons:
+        reasons |= set(missing)
+        reasons |= set() if reasons or case.looks.start is None else {Reason.NEAR_MARGIN}
     state = State.INCONCLUSIVE if voiding else found.state
     reasons |= voiding
     if state is State.INCONCLUSIVE and case.looks.start is not None and case.looks.at_horizon:

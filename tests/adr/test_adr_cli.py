@@ -93,7 +93,7 @@ def test_a_changed_definition_of_the_candidate_opens_the_next_epoch(
         (["0001"], None, "says `acceptance: none`: there is nothing to judge"),
         (["KD-0650"], ("{variant: legacy}", "{variant: old}"), "control old is not a registered variant"),
         (["KD-0650"], ("## Risks", "## Worries"), "the section Risks is missing"),
-        (["KD-0650"], ("settle: 24h", "settle: 1s"), "below a registered variant's deadline"),
+        (["KD-0650"], ("settle: 24h", "settle: 250s"), "below a registered variant's deadline of 0:05"),
         (["KD-0650"], ("schema: 1", "schema: one"), ": schema: input should be 1"),
     ],
 )

@@ -129,6 +129,8 @@ def test_a_percentile_is_a_share_and_a_mean_is_none() -> None:
         ({"expected": {"value": 42055}}, "expected lies on the failing side of the limit"),
         ({"at_most": {"times_baseline": 0}}, "Input should be greater than 0"),
         ({"at_most": {"times_baseline": float("nan")}}, "out of range"),
+        ({"at_most": {"times_baseline": 1e-40}}, "out of range"),
+        ({"at_most": {"times_baseline": 1e15}}, "out of range"),
         ({"at_most": {"times_baseline": True}}, "True is not a number"),
         ({"at_most": {"times_baseline": "1.5"}}, "'1.5' is not a number"),
     ],

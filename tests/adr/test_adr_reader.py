@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from dispatcher.adr.document import Record, Status
-from dispatcher.adr.reader import find_record, read_records
-from dispatcher.errors import InvalidRecord
 
 Edited = Callable[..., str]
 Read = Callable[[str | bytes], Record]
@@ -193,6 +190,14 @@ def test_a_block_in_a_comment_is_no_block(sample: str, problems_of: ProblemsOf) 
     )
 
 
+def test_a_block_that_is_quoted_as_an_example_is_no_block(sample: str, problems_of: ProblemsOf) -> None:
+    head, fence, rest = sample.partition("```yaml acceptance")
+    example = "````markdown\n" + fence + rest + "````\n"
+
+    assert any("has no `yaml acceptance` block" in line for line in problems_of(head + example))
+    assert problems_of(head + example + fence + rest) == []
+
+
 @pytest.mark.parametrize("ending", ["\r\n", "\r"])
 def test_line_endings_and_a_byte_order_mark_change_nothing(read: Read, sample: str, ending: str) -> None:
     foreign = b"\xef\xbb\xbf" + sample.replace("\n", ending).encode()
@@ -228,6 +233,13 @@ def test_the_layout_of_the_block_does_not_change_its_hash(edited: Edited, read: 
     assert read(sample).block_hash == read(laid_out).block_hash
 
 
+def test_the_order_of_tenants_does_not_change_the_hash(edited: Edited, read: Read) -> None:
+    one = read(edited(("{script: 1.0}", "{script: 0.75, acme: 0.25}")))
+    other = read(edited(("{script: 1.0}", "{acme: 0.25, script: 0.75}")))
+
+    assert one.block_hash == other.block_hash
+
+
 @pytest.mark.parametrize(
     "edit", [("value: 28036", "value: 28037"), ("alpha: 0.05", "alpha: 0.04"), ("says: p95", "says: the p95")]
 )
@@ -239,50 +251,3 @@ def test_every_statement_of_the_block_is_in_its_hash(
 
 def test_prose_is_not_in_the_hash(edited: Edited, read: Read, sample: str) -> None:
     assert read(sample).block_hash == read(edited(("## Risks\n", "## Risks\n\nOne more.\n"))).block_hash
-
-
-def test_records_are_sorted_and_the_unreadable_ones_stand_beside_them(tmp_path: Path, sample: str) -> None:
-    def write(name: str, text: str) -> None:
-        (tmp_path / name).write_text(text)
-
-    write("KD-0650-a.md", sample)
-    write("KD-0649-b.md", sample.replace("id: KD-0650", "id: KD-0649"))
-    write("KD-0700-c.md", sample.replace("id: KD-0650", "id: KD-0700"))
-    write("KD-0700-d.md", sample.replace("id: KD-0650", "id: KD-0700"))
-    write("KD-0800-e.md", "no record")
-    write("notes.txt", "not looked at")
-
-    records, errors = read_records(tmp_path)
-
-    assert [record.id for record in records] == ["KD-0649", "KD-0650"]
-    assert [error.subject for error in errors] == ["KD-0800-e.md", "KD-0700-c.md", "KD-0700-d.md"]
-    assert errors[1].problems == ("KD-0700-c.md, KD-0700-d.md all have the id KD-0700",)
-    assert find_record(tmp_path, "KD-0649").id == "KD-0649"
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("KD-0800", "front matter is missing"), ("KD-065", "the readable ones are: KD-0650"), ("../x", "no such record")],
-)
-def test_a_record_that_is_not_there_or_not_readable_is_one_clear_error(
-    tmp_path: Path, sample: str, name: str, said: str
-) -> None:
-    (tmp_path / "KD-0650-a.md").write_text(sample)
-    (tmp_path / "KD-0800-e.md").write_text("no record")
-
-    with pytest.raises(InvalidRecord, match=said):
-        find_record(tmp_path, name)
-
-
-def test_a_missing_directory_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRecord, match="DISPATCHER_ADRS_DIR"):
-        read_records(tmp_path / "nowhere")
-
-
-def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path) -> None:
-    (tmp_path / "KD-0001-a.md").mkdir()
-
-    records, errors = read_records(tmp_path)
-
-    assert records == []
-    assert [str(error) for error in errors] == ["KD-0001-a.md: can't be read: Is a directory"]

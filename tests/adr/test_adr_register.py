@@ -25,6 +25,7 @@ Read = Callable[[str | bytes], Record]
 
 FIRST = Candidate(hash="aaaa", largest_deadline=dt.timedelta(minutes=10))
 SECOND = Candidate(hash="bbbb", largest_deadline=dt.timedelta(minutes=10))
+CANDIDATE = "managed-haiku-4-5-cap8"
 MONDAY = "2026-06-01T09:00:00+00:00"
 TUESDAY = "2026-06-02T09:00:00+00:00"
 WEDNESDAY = "2026-06-03T09:00:00+00:00"
@@ -60,7 +61,7 @@ def row_of(definition: str, day: str, **changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "log_id": new_log_id(), "dispatch_id": new_log_id(), "attempt": 1, "role": "served", "origin": "production",
         "time_scale": 1, "feature": "agent_research", "tenant": "script", "created_at": moment, "status": "success",
-        "variant": "managed-haiku-4-5-cap8", "variant_hash": definition,
+        "variant": CANDIDATE, "routed_variant": CANDIDATE, "variant_hash": definition, "recorded_at": moment,
     }  # fmt: skip
     return {**row, **changes}
 
@@ -133,7 +134,7 @@ def test_candidates_that_opened_epochs_by_their_rows_are_counted(
         row_of("bbbb", TUESDAY),
         row_of("cccc", "2026-05-31T09:00:00+00:00"),
         row_of("dddd", TUESDAY, tenant="acme"),
-        row_of("eeee", TUESDAY, variant="legacy"),
+        row_of("eeee", TUESDAY, variant="legacy", routed_variant="legacy"),
         row_of("ffff", TUESDAY, origin="simulated"),
         row_of("gggg", TUESDAY, feature="story"),
         row_of("none", TUESDAY, variant_hash=None),

@@ -78,7 +78,7 @@ def make_observer() -> Observer:
     )
 
 
-def make_job(checkout: Checkout, *, question: str = "Where is the retry limit set?", cap: int = 8, **variant: Any) -> Job:
+def make_job(checkout: Checkout, *, cap: int = 8, **variant: Any) -> Job:
     definition = {
         "name": "legacy",
         "path": PathName.MESSAGES,
@@ -90,7 +90,7 @@ def make_job(checkout: Checkout, *, question: str = "Where is the retry limit se
     return Job(
         log_id="0190a0b0-0000-7000-8000-000000000000",
         tenant="script",
-        question=question,
+        question="Where is the retry limit set?",
         variant=Variant(**{**definition, **variant}),
         iteration_cap=cap,
         checkout=checkout,

@@ -182,7 +182,8 @@ class ScriptedSessions:
     def _refusal(self, request: Request) -> Response | None:
         for (method, end), status in self.refuses.items():
             if request.method == method and request.url.path.endswith(end):
-                problem = {"type": "api_error", "message": "refused by the script"}
+                kind = "not_found_error" if status == 404 else "api_error"
+                problem = {"type": kind, "message": "refused by the script"}
                 return JSONResponse({"type": "error", "error": problem}, status)
         return None
 

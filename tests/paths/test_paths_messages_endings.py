@@ -43,12 +43,12 @@ async def run(checkout: Checkout, script: Sequence[Answer], cap: int = 8) -> tup
 async def test_a_valid_report_at_the_end_of_a_turn_is_success(checkout: Checkout) -> None:
     outcome, seen = await run(checkout, [SEARCH, answering()])
 
-    assert (Status.SUCCESS, EndedBy.COMPLETED, "end_turn") == (outcome.status, outcome.ended_by, outcome.stop_reason)
+    assert (outcome.status, outcome.ended_by, outcome.stop_reason) == (Status.SUCCESS, EndedBy.COMPLETED, "end_turn")
     assert outcome.output is not None
-    assert REPORT == outcome.output.model_dump(mode="json")
+    assert outcome.output.model_dump(mode="json") == REPORT
     assert len(json.dumps(REPORT)) == outcome.output_chars
-    assert (2, 1, 0) == (seen.iterations, seen.tool_calls, seen.tool_errors)
-    assert UsageQuality.REPORTED == seen.usage_quality
+    assert (seen.iterations, seen.tool_calls, seen.tool_errors) == (2, 1, 0)
+    assert seen.usage_quality == UsageQuality.REPORTED
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ async def test_a_valid_report_is_no_success_after_any_other_stop_reason(
     assert (Status.ERROR, error_type, ended_by) == (outcome.status, outcome.error_type, outcome.ended_by)
     assert stop_reason == outcome.stop_reason
     assert outcome.output is None
-    assert 20 == seen.usage.output_tokens
+    assert seen.usage.output_tokens == 20
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"summary": "x", "findings": []}', '"\\ud800"', "[" * 5000])
 async def test_an_answer_that_is_no_report_is_output_invalid(checkout: Checkout, text: str) -> None:
     outcome, _ = await run(checkout, [answering(text)])
 
-    assert (Status.ERROR, ErrorType.OUTPUT_INVALID) == (outcome.status, outcome.error_type)
+    assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.OUTPUT_INVALID)
     assert (ErrorStage.OUTPUT, len(text)) == (outcome.error_stage, outcome.output_chars)
 
 
@@ -84,8 +84,8 @@ async def test_max_tokens_in_a_tool_call_runs_no_tool(checkout: Checkout) -> Non
     start, deltas = tool_block("toolu_1", "search_code", {"pattern": "LIMIT"})
     outcome, seen = await run(checkout, [streamed(reply_events([(start, deltas[:1])], "max_tokens"))])
 
-    assert ErrorType.MAX_TOKENS == outcome.error_type
-    assert 0 == seen.tool_calls
+    assert outcome.error_type == ErrorType.MAX_TOKENS
+    assert seen.tool_calls == 0
 
 
 @pytest.mark.parametrize("written", ['{"pattern": ', "[1]", '"x"', '{"pattern": NaN}', '{"pattern": "\\ud800"}'])
@@ -94,14 +94,14 @@ async def test_a_tool_input_that_cannot_be_sent_back_ends_the_attempt(checkout: 
     block = (start, [{"type": "input_json_delta", "partial_json": written}])
     outcome, seen = await run(checkout, [streamed(reply_events([block], "tool_use"))])
 
-    assert (ErrorType.UNEXPECTED_REPLY, ErrorStage.STREAM) == (outcome.error_type, outcome.error_stage)
-    assert 0 == seen.tool_calls
+    assert (outcome.error_type, outcome.error_stage) == (ErrorType.UNEXPECTED_REPLY, ErrorStage.STREAM)
+    assert seen.tool_calls == 0
 
 
 async def test_a_stop_for_tools_without_a_tool_call_is_an_unexpected_reply(checkout: Checkout) -> None:
     outcome, _ = await run(checkout, [streamed(reply_events([text_block("hm")], "tool_use"))])
 
-    assert ErrorType.UNEXPECTED_REPLY == outcome.error_type
+    assert outcome.error_type == ErrorType.UNEXPECTED_REPLY
 
 
 WHOLE = reply_events([text_block(json.dumps(REPORT)[:30], json.dumps(REPORT)[30:])], "end_turn")
@@ -114,7 +114,7 @@ async def test_a_stream_truncated_after_any_event_is_never_success(checkout: Che
 
     expected = ErrorType.STREAM_TRUNCATED if ending == "clean" else ErrorType.CONNECTION
     assert (Status.ERROR, expected) == (outcome.status, outcome.error_type)
-    assert (ErrorStage.STREAM, None) == (outcome.error_stage, outcome.output)
+    assert (outcome.error_stage, outcome.output) == (ErrorStage.STREAM, None)
     counted = kept >= len(WHOLE) - 1
     assert (20 if counted else None) == seen.usage.output_tokens
     assert (100 if kept else None) == seen.usage.input_tokens
@@ -140,7 +140,7 @@ async def test_an_error_in_the_stream_is_told_by_its_own_type(
     outcome, seen = await run(checkout, [streamed([*WHOLE[:4], error])])
 
     assert (expected, ErrorStage.STREAM, 200) == (outcome.error_type, outcome.error_stage, outcome.http_status)
-    assert 100 == seen.usage.input_tokens
+    assert seen.usage.input_tokens == 100
 
 
 @pytest.mark.parametrize(
@@ -171,18 +171,18 @@ async def test_a_refused_request_is_sent_once_and_has_no_usage(
 async def test_a_page_with_status_200_is_an_unexpected_reply(checkout: Checkout) -> None:
     outcome, _ = await run(checkout, [Answer(b"<html>Log in</html>", content_type="text/html")])
 
-    assert (ErrorType.UNEXPECTED_REPLY, 200) == (outcome.error_type, outcome.http_status)
+    assert (outcome.error_type, outcome.http_status) == (ErrorType.UNEXPECTED_REPLY, 200)
 
 
 async def test_broken_json_in_the_stream_is_an_unexpected_reply(checkout: Checkout) -> None:
     outcome, _ = await run(checkout, [Answer(b'event: message_start\ndata: {"type": \n\n')])
 
-    assert ErrorType.UNEXPECTED_REPLY == outcome.error_type
+    assert outcome.error_type == ErrorType.UNEXPECTED_REPLY
 
 
 async def test_a_failure_of_a_later_request_keeps_the_usage_of_the_earlier(checkout: Checkout) -> None:
     outcome, seen = await run(checkout, [SEARCH, refused(529, "overloaded_error")])
 
-    assert (ErrorType.OVERLOADED, None) == (outcome.error_type, outcome.stop_reason)
-    assert (2, 1, UsageQuality.PARTIAL) == (seen.iterations, len(seen.calls), seen.usage_quality)
-    assert (100, 20, None) == (seen.usage.input_tokens, seen.usage.output_tokens, seen.cost_nanousd)
+    assert (outcome.error_type, outcome.stop_reason) == (ErrorType.OVERLOADED, None)
+    assert (seen.iterations, len(seen.calls), seen.usage_quality) == (2, 1, UsageQuality.PARTIAL)
+    assert (seen.usage.input_tokens, seen.usage.output_tokens, seen.cost_nanousd) == (100, 20, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ async def test_every_request_offers_the_tools_and_asks_for_the_report_schema(che
 
     form = {"format": {"type": "json_schema", "schema": report_schema()}}
     for request in requests:
-        assert ["search_code", "read_file", "list_files"] == [tool["name"] for tool in request["tools"]]
+        assert [tool["name"] for tool in request["tools"]] == ["search_code", "read_file", "list_files"]
         assert (form, 777, True) == (request["output_config"], request["max_tokens"], request["stream"])
         assert not {"temperature", "top_p", "top_k", "tool_choice"} & request.keys()
 
@@ -47,7 +48,7 @@ async def test_every_request_offers_the_tools_and_asks_for_the_report_schema(che
 async def test_the_prompt_grows_at_its_end_only(checkout: Checkout) -> None:
     _, _, requests = await run(checkout, [SEARCH, SEARCH, answering()])
 
-    for earlier, later in zip(requests, requests[1:], strict=False):
+    for earlier, later in pairwise(requests):
         assert (earlier["tools"], earlier["system"]) == (later["tools"], later["system"])
         assert earlier["messages"] == later["messages"][: len(earlier["messages"])]
 
@@ -93,11 +94,13 @@ async def test_all_results_of_a_reply_are_one_message_in_the_order_of_the_calls(
     _, seen, requests = await run(checkout, [calls, answering()])
 
     results = requests[1]["messages"][2]["content"]
-    assert [("toolu_a", False), ("toolu_b", True), ("toolu_c", True)] == [
-        (result["tool_use_id"], result["is_error"]) for result in results
+    assert [(result["tool_use_id"], result["is_error"]) for result in results] == [
+        ("toolu_a", False),
+        ("toolu_b", True),
+        ("toolu_c", True),
     ]
-    assert "1\tLIMIT = 3" == results[0]["content"][0]["text"]
-    assert (3, 2) == (seen.tool_calls, seen.tool_errors)
+    assert results[0]["content"][0]["text"] == "1\tLIMIT = 3"
+    assert (seen.tool_calls, seen.tool_errors) == (3, 2)
 
 
 @pytest.mark.parametrize("cap", [1, 2, 3])
@@ -105,7 +108,7 @@ async def test_the_last_allowed_request_cannot_call_tools_and_asks_for_the_answe
     script = [SEARCH] * (cap - 1) + [answering()]
     outcome, seen, requests = await run(checkout, script, cap=cap)
 
-    assert (Status.SUCCESS, EndedBy.ITERATION_CAP) == (outcome.status, outcome.ended_by)
+    assert (outcome.status, outcome.ended_by) == (Status.SUCCESS, EndedBy.ITERATION_CAP)
     assert cap == len(requests) == seen.iterations
     assert [None] * (cap - 1) + [{"type": "none"}] == [request.get("tool_choice") for request in requests]
     last = requests[-1]["messages"][-1]["content"]
@@ -118,19 +121,19 @@ async def test_the_last_allowed_request_cannot_call_tools_and_asks_for_the_answe
 async def test_the_cap_without_a_valid_report_is_an_error_of_its_own(checkout: Checkout, last: Any) -> None:
     outcome, seen, _ = await run(checkout, [SEARCH, last], cap=2)
 
-    assert (Status.ERROR, EndedBy.ITERATION_CAP, ErrorType.ITERATION_CAP) == (
+    assert (
         outcome.status,
         outcome.ended_by,
         outcome.error_type,
-    )
-    assert (2, 1) == (seen.iterations, seen.tool_calls)
+    ) == (Status.ERROR, EndedBy.ITERATION_CAP, ErrorType.ITERATION_CAP)
+    assert (seen.iterations, seen.tool_calls) == (2, 1)
 
 
 async def test_a_pause_is_sent_back_unchanged_and_counts_as_a_request(checkout: Checkout) -> None:
     outcome, seen, requests = await run(checkout, [PAUSE, answering()])
 
-    assert Status.SUCCESS == outcome.status
-    assert 2 == seen.iterations
+    assert outcome.status == Status.SUCCESS
+    assert seen.iterations == 2
     said = {"role": "assistant", "content": [{"type": "text", "text": "one moment"}]}
     assert [*requests[0]["messages"], said] == requests[1]["messages"]
 
@@ -138,7 +141,7 @@ async def test_a_pause_is_sent_back_unchanged_and_counts_as_a_request(checkout: 
 async def test_a_pause_before_the_last_request_is_followed_by_the_demand_for_the_answer(checkout: Checkout) -> None:
     _, _, requests = await run(checkout, [PAUSE, answering()], cap=2)
 
-    assert ["user", "assistant", "user"] == [message["role"] for message in requests[1]["messages"]]
+    assert [message["role"] for message in requests[1]["messages"]] == ["user", "assistant", "user"]
 
 
 def markers(request: dict[str, Any]) -> list[str]:
@@ -151,7 +154,7 @@ def markers(request: dict[str, Any]) -> list[str]:
 async def test_without_prompt_caching_no_marker_is_sent(checkout: Checkout) -> None:
     _, _, requests = await run(checkout, [SEARCH, answering()])
 
-    assert [[], []] == list(map(markers, requests))
+    assert list(map(markers, requests)) == [[], []]
 
 
 async def test_caching_marks_the_prefix_and_the_two_newest_tool_results(checkout: Checkout) -> None:
@@ -189,21 +192,22 @@ async def test_usage_replaces_within_a_request_and_adds_up_over_requests(checkou
         cache_creation_1h_input_tokens=10,
     )
     assert one == seen.calls[0].usage
-    assert (106, 40, 40, 30, 10) == (
+    assert (
         seen.usage.input_tokens,
         seen.usage.output_tokens,
         seen.usage.cache_creation_input_tokens,
         seen.usage.cache_creation_5m_input_tokens,
         seen.usage.cache_creation_1h_input_tokens,
-    )
+    ) == (106, 40, 40, 30, 10)
     assert seen.cost_nanousd == 106 * 3000 + 40 * 15000 + 7 * 300 + 30 * 3750 + 10 * 6000
 
 
 async def test_each_call_is_kept_with_its_request_id_latency_and_fingerprint(checkout: Checkout) -> None:
     _, seen, _ = await run(checkout, [SEARCH, answering()])
 
-    assert [(1, "tool_use", "req_7"), (2, "end_turn", "req_7")] == [
-        (call.ordinal, call.stop_reason, call.request_id) for call in seen.calls
+    assert [(call.ordinal, call.stop_reason, call.request_id) for call in seen.calls] == [
+        (1, "tool_use", "req_7"),
+        (2, "end_turn", "req_7"),
     ]
     assert all(call.latency_ms is not None and call.latency_ms >= 0 for call in seen.calls)
     assert seen.prompt_fingerprint == seen.calls[0].prompt_fingerprint != seen.calls[1].prompt_fingerprint
@@ -218,23 +222,22 @@ async def test_every_marker_of_the_path_is_marked_once_and_in_order(checkout: Ch
 
     assert split.unavailable_reason is None
     marks = observer._marks
-    assert [Marker.READY, Marker.SESSION_DONE, Marker.FIRST_TOKEN, Marker.FIRST_TEXT] == sorted(marks, key=marks.get)  # type: ignore[arg-type]
+    assert sorted(marks, key=marks.get) == [Marker.READY, Marker.SESSION_DONE, Marker.FIRST_TOKEN, Marker.FIRST_TEXT]  # type: ignore[arg-type]
 
 
 async def test_a_cancellation_closes_the_stream_and_keeps_what_was_counted(checkout: Checkout) -> None:
     observer = make_observer()
-    begun = streamed(reply_events([text_block(json.dumps({}))], "end_turn")[:3], ending="hang")
+    begun = streamed(reply_events([text_block(json.dumps({}))], "end_turn")[:4], ending="hang")
     async with provider([begun]) as scripted:
         claude = Claude(api_key=SecretStr("k"), base_url=scripted.base_url, simulated=False)
         running = asyncio.create_task(MessagesPath(claude).run(make_job(checkout), observer))
-        while not observer.observed().calls and not scripted.requests:
+        while Marker.FIRST_TOKEN not in observer._marks:  # noqa: ASYNC110 - the observer has no event to wait for
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         await asyncio.wait_for(scripted.closed.wait(), 2)
     seen = observer.observed()
 
-    assert (100, None) == (seen.usage.input_tokens, seen.usage.output_tokens)
-    assert (1, UsageQuality.PARTIAL, None) == (seen.iterations, seen.usage_quality, seen.cost_nanousd)
+    assert (seen.usage.input_tokens, seen.usage.output_tokens) == (100, None)
+    assert (seen.iterations, seen.usage_quality, seen.cost_nanousd) == (1, UsageQuality.PARTIAL, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from routing_documents import FLAG, document, only, rule, text
 
 
-def run(script: str, path: Path, timeout: float = 60) -> dict[str, object]:
+def run(script: str, path: Path, timeout: float = 90) -> dict[str, object]:
     path.write_bytes(text(document(rule(only("acme"), variants={"a": 1}))))
     prelude = f"""
         import json, os, sys, threading, time, logging
@@ -38,16 +38,17 @@ def test_no_thread_no_socket_no_file_and_no_log_line_comes_of_it(tmp_path: Path)
         def watch(name, args):
             if name.startswith("socket."):
                 sockets.append(name)
-            if name == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and args[0] != path:
+            if name == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and "next" not in str(args[0]):
                 written.append(str(args[0]))
-            if name in ("os.mkdir", "os.rename", "os.remove", "pickle.find_class"):
+            if name in ("os.mkdir", "os.remove", "pickle.find_class"):
                 written.append(name)
 
         sys.addaudithook(watch)
         flags = EmbeddedFlags(path, [flag])
         variants = {flags.evaluate(flag, acme).variant for _ in range(50)}
         for _ in range(3):
-            path.write_bytes(path.read_bytes() + b" ")
+            path.with_name("next").write_bytes(path.read_bytes() + b" ")
+            path.with_name("next").replace(path)
             time.sleep(0.21)
             flags.evaluate(flag, acme)
         threads = [thread.name for thread in threading.enumerate()]
@@ -85,9 +86,9 @@ def test_children_forked_while_threads_evaluate_and_reload_answer_and_see_the_ne
         time.sleep(0.05)
 
         def child():
-            if flags.evaluate(flag, acme).variant != "a":
+            if flags.evaluate(flag, acme).variant not in ("a", "b"):
                 return 1
-            until = time.monotonic() + 20
+            until = time.monotonic() + 40
             while flags.evaluate(flag, acme).variant != "b":
                 if time.monotonic() > until:
                     return 2
@@ -95,7 +96,7 @@ def test_children_forked_while_threads_evaluate_and_reload_answer_and_see_the_ne
             return 0
 
         children = []
-        for _ in range(40):
+        for _ in range(30):
             pid = os.fork()
             if pid == 0:
                 os._exit(child())
@@ -106,7 +107,7 @@ def test_children_forked_while_threads_evaluate_and_reload_answer_and_see_the_ne
             thread.join()
         path.with_name("next").write_bytes(good.replace(b'"a"', b'"b"'))
         path.with_name("next").replace(path)
-        endings, until = [], time.monotonic() + 25
+        endings, until = [], time.monotonic() + 45
         for pid in children:
             while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
                 time.sleep(0.01)
@@ -119,4 +120,4 @@ def test_children_forked_while_threads_evaluate_and_reload_answer_and_see_the_ne
         tmp_path / "flags.json",
     )
 
-    assert found == {"endings": [0] * 40}
+    assert found == {"endings": [0] * 30}

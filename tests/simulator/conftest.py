@@ -48,7 +48,7 @@ def simulator(simulation: Any) -> Iterator[Simulator]:
 def template() -> Iterator[anthropic.Anthropic]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        with anthropic.Anthropic(api_key="key-1", base_url="http://127.0.0.1:1", max_retries=0) as client:
+        with anthropic.Anthropic(api_key="key-1", base_url="http://127.0.0.1:1", max_retries=0, timeout=10) as client:
             yield client
 
 

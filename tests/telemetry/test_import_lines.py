@@ -90,7 +90,7 @@ def test_where_lines_can_not_be_told_apart_the_reading_stops_and_says_so(write, 
         (b"\n", "has no header"),
         (b"id,tokens,id\n", "the header names the column 'id' 2 times"),
         (b"id,token\n", "has no column 'tokens'; is it 'token'?"),
-        (b"a,b\n", "has no column 'id'; it has 'a', 'b'"),
+        (b"a,b\n", "the columns it has are 'a', 'b'"),
         (b"id,\x00\n", "the header holds a NUL byte"),
         (b"id,\xff\n", "the header is not UTF-8"),
         (b'"id\n', "the header can't be read: unexpected end of data"),
@@ -124,7 +124,7 @@ def test_an_empty_compressed_file_has_no_header(write):
 
 
 def test_a_truncated_compressed_file_is_a_bad_line_and_not_a_short_file(write):
-    whole = gzip.compress(b"id,tokens\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(100_000)))
+    whole = gzip.compress(b"id,tokens\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(20_000)))
     *_, (number, _, problem) = _lines(write(whole[: len(whole) // 2], "file.csv.gz"))
 
     assert number > 2
@@ -132,7 +132,7 @@ def test_a_truncated_compressed_file_is_a_bad_line_and_not_a_short_file(write):
 
 
 def test_a_damaged_compressed_file_is_a_bad_line(write):
-    whole = bytearray(gzip.compress(b"id,tokens\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(100_000))))
+    whole = bytearray(gzip.compress(b"id,tokens\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(20_000))))
     whole[-8] ^= 0xFF  # the checksum
     *_, (_, _, problem) = _lines(write(bytes(whole), "file.csv.gz"))
 

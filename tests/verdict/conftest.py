@@ -1,22 +1,37 @@
-"""Small worlds: rows written through the real tables into a real SQLite file, and a record to judge them by."""
+"""A real SQLite file to write small worlds into."""
 
 from __future__ import annotations
 
-import datetime as dt
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from worlds import World
+from verdict_worlds import World
 
 from dispatcher.audit.engine import open_engine
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty log; copied for each test, since migrating takes longer than most tests do."""
+    path = tmp_path_factory.mktemp("migrated") / "log.db"
+    engine = open_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+    return path
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path}/log.db")
+def database(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path / "log.db"))
+
+
+@pytest.fixture
+def engine(database: Path) -> Iterator[sa.Engine]:
+    engine = open_engine(f"sqlite:///{database}")
     yield engine
     engine.dispose()
 

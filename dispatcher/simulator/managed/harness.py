@@ -77,7 +77,6 @@ class Harness:
     async def _turn(self) -> StopReason:
         session = self.session
         self._take_message()
-        session.interrupted.clear()
         session.log.emit("session.status_running")
         session.log.emit("session.thread_status_running", **self._thread())
         if session.container is None:

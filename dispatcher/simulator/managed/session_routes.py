@@ -96,11 +96,15 @@ class SessionRoutes:
         return JSONResponse({"id": session.id, "type": "session_deleted"})
 
     async def send_events(self, request: Request) -> JSONResponse:
-        """POST /v1/sessions/{id}/events: all are checked before any is applied"""
+        """POST /v1/sessions/{id}/events: all are checked before any is applied; an interrupt meets what was sent before it"""
         session, body = self._session(request), await json_object(request)
         if session.archived_at is not None:
             raise invalid("the session is terminated and accepts no events")
-        echoes = [apply_event(session, event) for event in checked_events(session, body)]
+        echoes = []
+        for event in checked_events(session, body):
+            if event["type"] == "user.interrupt" and session.waiting:
+                wake(self.world, session)
+            echoes.append(apply_event(session, event))
         wake(self.world, session)
         return JSONResponse({"data": echoes})
 

@@ -73,8 +73,8 @@ def text_of(content: object) -> str:
 
 
 def asks_to_finish(text: str) -> bool:
-    """Whether a text tells the model to answer at once, or to mend the form of its answer."""
-    return bool(_FINISH.search(text)) or ("?" not in text and bool(_REPAIR.search(text)))
+    """Whether a text tells the model to answer at once, or to mend the form of its answer; a question never does."""
+    return "?" not in text and bool(_FINISH.search(text) or _REPAIR.search(text))
 
 
 def read_conversation(messages: Sequence[Json]) -> Conversation:

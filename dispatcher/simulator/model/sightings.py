@@ -13,6 +13,7 @@ from dispatcher.simulator.model.toolbox import first_line_argument, path_argumen
 _MATCH = re.compile(r"^(?P<path>[^\s:][^:\t]*?):(?P<line>\d+):(?P<text>.*)$")
 _NUMBERED = re.compile(r"^\s*(?P<line>\d+)(?:\t|: ?| ?\| ?|→|$)(?P<text>.*)$")
 _PATH = re.compile(r"^(?:\./)?(?P<path>[^\s:|<>\"'`*?][^:|<>\"'`*?\t]*)$")
+_FILE_TYPE = re.compile(r"\.\w{1,8}$")
 _LONGEST_PATH = 300
 _MOST_BLANKS = 3
 
@@ -120,6 +121,6 @@ def _plain(path: str) -> str:
 
 def _is_prose(raw: str) -> bool:
     """Whether a line of a listing is a remark rather than a path."""
-    if " " in raw and "/" not in raw:
+    if " " in raw and "/" not in raw and not _FILE_TYPE.search(raw):
         return True
     return raw.strip().startswith(("(", "[", "#", "…")) or raw.count(" ") > _MOST_BLANKS

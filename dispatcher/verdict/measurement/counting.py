@@ -13,6 +13,7 @@ from sqlalchemy import case, func, select
 
 from dispatcher.adr.criterion import Criterion
 from dispatcher.verdict.measured import Arm, Cell, Counted, Distribution, LeftOut, Valued
+from dispatcher.verdict.measurement.integers import Quotient
 from dispatcher.verdict.measurement.population import Population
 from dispatcher.verdict.measures import counts_exceedances, exceedance, is_judgeable
 
@@ -63,7 +64,7 @@ class Counting:
     def cells(self) -> sa.Select[Any]:
         """How many clusters there are of each kind: the statement that a verdict is computed from."""
         c = self.clusters.c
-        high = c.cost_total // LIMB
+        high = Quotient(c.cost_total, sa.literal(LIMB, sa.BigInteger))
         low = c.cost_total - high * LIMB
         keys = [c[name] for name in ("left_out", "arm", "look", "tenant", "share", "size", "cost_known")]
         keys += [c[f"{prefix}_{side}"] for prefix in self.counted for side in ("over", "proven")]
@@ -119,7 +120,9 @@ class Counting:
     def _criteria_columns(self) -> Iterable[sa.ColumnElement[int]]:
         d = self.population.dispatches.c
         yield _count(d.aside.is_(None) & d.cost.is_not(None)).label("cost_known")
-        yield func.coalesce(func.sum(case((d.aside.is_(None), d.cost))), 0).label("cost_total")
+        # A sum is of a wider type on some engines, where `/` would then leave a fraction in the limbs.
+        total = func.coalesce(func.sum(case((d.aside.is_(None), d.cost))), 0)
+        yield sa.cast(total, sa.BigInteger).label("cost_total")
         for prefix, criterion in self.counted.items():
             sides = exceedance(criterion, d)
             for name, condition in (("over", sides.over), ("proven", sides.proven), ("unknown", sides.unknown)):

@@ -71,8 +71,19 @@ def measure(engine: sa.Engine, population: Population) -> Measurement:
 
 
 def _text(statement: sa.Select[Any], engine: sa.Engine) -> str:
-    """A statement as it could be typed, its parameters written out."""
-    return str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+    """A statement as it could be typed: its parameters written out, and one column a line."""
+    sql = str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
+    text, quoted = "", False
+    # Of each open parenthesis, whether it holds a query.
+    queries = [True]
+    for place, character in enumerate(sql):
+        quoted ^= character == "'"
+        if character == "(" and not quoted:
+            queries.append(sql.startswith("(SELECT", place))
+        elif character == ")" and not quoted:
+            queries.pop()
+        text += f"{character}\n   " if character == "," and not quoted and queries[-1] else character
+    return text
 
 
 @contextmanager

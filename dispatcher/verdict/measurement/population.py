@@ -21,7 +21,7 @@ from dispatcher.audit.record import Origin, Role
 from dispatcher.audit.tables import logs
 from dispatcher.verdict.looks import WEEK, Looks
 from dispatcher.verdict.measured import Arm, LeftOut
-from dispatcher.verdict.measurement.epoch_ms import EpochMs, epoch_ms
+from dispatcher.verdict.measurement.integers import EpochMs, Quotient, epoch_ms
 
 _MS = dt.timedelta(milliseconds=1)
 _WEEK_MS = WEEK // _MS
@@ -111,6 +111,7 @@ class Population:
         landed = a.landed_ms <= p.until_ms
         return (
             select(
+                a.tenant,
                 a.dispatch_id,
                 func.count().label("attempts"),
                 func.count(case((landed, a.cost))).label("known"),
@@ -119,7 +120,7 @@ class Population:
             )
             .select_from(self.attempts.join(self.placed, (a.dispatch_id == p.dispatch_id) & (a.tenant == p.tenant)))
             .where(a.attempt > 1, a.recorded_ms <= p.until_ms)
-            .group_by(a.dispatch_id)
+            .group_by(a.tenant, a.dispatch_id)
             .cte("later")
         )
 
@@ -150,7 +151,9 @@ class Population:
                 *(p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share),
                 *(value.label(name) for name, value in values.items()),
             )
-            .select_from(self.placed.outerjoin(self.later, p.dispatch_id == more.dispatch_id))
+            .select_from(
+                self.placed.outerjoin(self.later, (p.tenant == more.tenant) & (p.dispatch_id == more.dispatch_id))
+            )
             .cte("dispatches")
         )
 
@@ -190,7 +193,7 @@ class Population:
         """The first look later than the first dispatch + window + settle, as `Looks.entry`."""
         assert self.start_ms is not None
         waited = first_ms + ((self.looks.window + self.looks.settle) // _MS - self.start_ms)
-        return case((waited < 0, 1), else_=waited // _WEEK_MS + 1)
+        return case((waited < 0, 1), else_=Quotient(waited, sa.literal(_WEEK_MS, sa.BigInteger)) + 1)
 
     def _look_ms(self, look: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
         return look * _WEEK_MS + sa.literal(self.start_ms, sa.BigInteger)

@@ -1,4 +1,4 @@
-"""A moment in SQL as whole milliseconds since 1970, the same on every engine."""
+"""Whole numbers in SQL that are the same on every engine: a moment in milliseconds since 1970, and a quotient."""
 
 from __future__ import annotations
 
@@ -43,3 +43,23 @@ def _postgresql(element: EpochMs, compiler: Any, **options: Any) -> str:
 def _mysql(element: EpochMs, compiler: Any, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
     return f"(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column}) DIV 1000)"
+
+
+class Quotient(FunctionElement[int]):
+    """How often the second number is contained in the first, neither being negative."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(Quotient)
+def _quotient(element: Quotient, compiler: Any, **options: Any) -> str:
+    dividend, divisor = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"(({dividend}) / ({divisor}))"
+
+
+@compiles(Quotient, "mysql", "mariadb")
+def _mysql_quotient(element: Quotient, compiler: Any, **options: Any) -> str:
+    # Their `/` rounds to four decimals.
+    dividend, divisor = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"(({dividend}) DIV ({divisor}))"

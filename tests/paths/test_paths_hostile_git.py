@@ -1,0 +1,152 @@
+"""A repository that tries to run its own programs: none runs, and the tools still answer."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from paths_world import commit_all, git, make_repository, write_files
+
+from dispatcher.action.request import Repository
+from dispatcher.paths.repository import resolve
+from dispatcher.paths.tools import RepositoryTools, ToolResult
+
+CALLS = [
+    ("search_code", {"pattern": "needle"}),
+    ("search_code", {"pattern": "needle", "path_glob": "*.txt"}),
+    ("read_file", {"path": "a.txt"}),
+    ("list_files", {}),
+]
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> Path:
+    return tmp_path / "sprung"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, trap: Path) -> Path:
+    """Every setting known to make git run a program, pointing at one that leaves a mark."""
+    root = tmp_path / "hostile"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {trap}\ncat\n")
+    program.chmod(0o755)
+    attributes = "* diff=evil filter=evil merge=evil\n"
+    make_repository(root, {"a.txt": "needle\n", "b.bin": b"\0needle\n", ".gitattributes": attributes})
+    hooks = root / ".git" / "hooks"
+    for hook in ("post-checkout", "post-index-change", "reference-transaction", "fsmonitor-watchman"):
+        (hooks / hook).write_text(program.read_text())
+        (hooks / hook).chmod(0o755)
+    settings = {
+        "core.fsmonitor": str(program),
+        "core.hooksPath": str(hooks),
+        "core.pager": str(program),
+        "core.editor": str(program),
+        "core.sshCommand": str(program),
+        "core.askPass": str(program),
+        "core.alternateRefsCommand": str(program),
+        "diff.external": str(program),
+        "diff.evil.command": str(program),
+        "diff.evil.textconv": str(program),
+        "filter.evil.clean": str(program),
+        "filter.evil.smudge": str(program),
+        "filter.evil.process": str(program),
+        "filter.evil.required": "true",
+        "credential.helper": f"!{program}",
+        "gpg.program": str(program),
+        "alias.grep": f"!{program}",
+        "alias.ls-tree": f"!{program}",
+        "uploadpack.packObjectsHook": str(program),
+        "grep.column": "true",
+        "grep.heading": "true",
+        "grep.patternType": "fixed",
+        "color.ui": "always",
+        "submodule.recurse": "true",
+        "core.worktree": "/",
+    }
+    for name, value in settings.items():
+        git(root, "config", "--file", str(root / ".git" / "config"), name, value)
+    return root
+
+
+async def answers(root: Path) -> list[ToolResult]:
+    tools = RepositoryTools(resolve(Repository(path=root)))
+    return [await tools.call(name, tool_input) for name, tool_input in CALLS]
+
+
+def test_nothing_that_a_config_names_is_run(hostile: Path, trap: Path) -> None:
+    texts = [answer.text for answer in asyncio.run(answers(hostile))]
+
+    assert not trap.exists()
+    assert texts == ["a.txt:1: needle", "a.txt:1: needle", "1\tneedle", ".gitattributes\na.txt\nb.bin"]
+
+
+def test_the_traps_do_spring_for_a_git_that_is_not_careful(hostile: Path, trap: Path) -> None:
+    """Else the test above would prove nothing."""
+    git(hostile, "config", "--file", ".git/config", "--unset", "core.worktree")
+    with suppress(subprocess.CalledProcessError):
+        git(hostile, "grep", "--textconv", "needle")
+
+    assert trap.exists()
+
+
+@pytest.mark.parametrize("address", ["ext::touch {trap}", "ssh://host/x", "file://{other}"])
+def test_a_missing_object_is_not_fetched(tmp_path: Path, trap: Path, address: str) -> None:
+    other = tmp_path / "other"
+    make_repository(other, {"a.txt": "needle\n"})
+    git(other, "config", "uploadpack.allowFilter", "true")
+    root = tmp_path / "partial"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", "--no-checkout", f"file://{other}", str(root))
+    url = address.format(trap=trap, other=other)
+    for name, value in {
+        "remote.origin.url": url,
+        "protocol.ext.allow": "always",
+        "protocol.allow": "always",
+        "core.sshCommand": f"touch {trap}",
+        "remote.origin.uploadpack": f"touch {trap};",
+    }.items():
+        git(root, "config", name, value)
+    assert all(answer.is_error for answer in asyncio.run(answers(root)))
+    assert not trap.exists()
+
+    # A git that is not careful springs the trap; else this would prove nothing.
+    with suppress(subprocess.CalledProcessError):
+        git(root, "cat-file", "-p", "HEAD:a.txt")
+    assert trap.exists()
+
+
+async def test_replaced_objects_are_read_as_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "replaced"
+    make_repository(root, {"a.txt": "needle\n", "other.txt": "forged\n"})
+    git(root, "replace", git(root, "rev-parse", "HEAD:a.txt"), git(root, "rev-parse", "HEAD:other.txt"))
+    tools = RepositoryTools(resolve(Repository(path=root)))
+
+    assert (await tools.call("read_file", {"path": "a.txt"})).text == "1\tneedle"
+    assert (await tools.call("search_code", {"pattern": "needle"})).text == "a.txt:1: needle"
+
+
+async def test_the_commit_is_read_and_not_the_files_that_lie_around(tmp_path: Path) -> None:
+    root = tmp_path / "changed"
+    make_repository(root, {"a.txt": "needle\n"})
+    checkout = resolve(Repository(path=root))
+    write_files(root, {"a.txt": "changed needle\n", "new.txt": "needle\n"})
+    before = RepositoryTools(checkout)
+
+    assert (await before.call("search_code", {"pattern": "needle"})).text == "a.txt:1: needle"
+    assert (await before.call("list_files", {})).text == "a.txt"
+    commit_all(root)
+    assert (await RepositoryTools(checkout).call("read_file", {"path": "a.txt"})).text == "1\tneedle"
+
+
+async def test_the_users_own_git_settings_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "plain-settings"
+    make_repository(root, {"a.txt": "needle\n"})
+    (tmp_path / ".gitconfig").write_text("[grep]\n\theading = true\n[color]\n\tui = always\n")
+    for name, value in {"HOME": str(tmp_path), "GIT_DIR": "/nowhere", "GIT_CONFIG_PARAMETERS": "'x.y=z'"}.items():
+        monkeypatch.setenv(name, value)
+    tools = RepositoryTools(resolve(Repository(path=root)))
+
+    assert (await tools.call("search_code", {"pattern": "needle"})).text == "a.txt:1: needle"

@@ -1,0 +1,176 @@
+"""What an observer has gathered, at any moment: sums, money, and how far they can be trusted."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paths_world import MODEL, PRICES
+
+from dispatcher.action.observation import Usage, UsageQuality
+from dispatcher.paths.observation import Observer, Session, SessionTotals
+from dispatcher.paths.timing import Marker
+
+SESSION = Session(session_id="sesn_1", agent_id="agent_1", agent_version=2)
+WHOLE = Usage(
+    input_tokens=10,
+    output_tokens=20,
+    cache_read_input_tokens=0,
+    cache_creation_input_tokens=0,
+    cache_creation_5m_input_tokens=0,
+    cache_creation_1h_input_tokens=0,
+)
+COST = 10 * 3000 + 20 * 15000
+
+
+def observer(noted: list[Session] | None = None, *, fails: bool = False) -> Observer:
+    async def note_session(session: Session) -> None:
+        if fails:
+            raise ConnectionError
+        if noted is not None:
+            noted.append(session)
+
+    seconds = itertools.count()
+    return Observer(
+        prices=PRICES,
+        on=dt.date(2026, 11, 21),
+        clock=lambda: next(seconds) * 1_000_000_000,
+        started_ns=0,
+        note_session=note_session,
+    )
+
+
+def count(watching: Observer, usage: Usage = WHOLE, model: str = MODEL) -> None:
+    watching.begin_call()
+    watching.end_call(model=model, usage=usage)
+
+
+def test_before_anything_was_sent_nothing_was_spent() -> None:
+    seen = observer().observed()
+
+    assert (seen.iterations, seen.cost_nanousd, seen.usage_quality) == (0, 0, UsageQuality.REPORTED)
+    assert (seen.usage.input_tokens, seen.usage.output_tokens) == (0, 0)
+
+
+def test_calls_add_up_in_tokens_and_money() -> None:
+    watching = observer()
+    count(watching)
+    count(watching)
+    seen = watching.observed()
+
+    assert (seen.iterations, [call.ordinal for call in seen.calls]) == (2, [1, 2])
+    assert (seen.usage, seen.cost_nanousd, seen.usage_quality) == (WHOLE + WHOLE, 2 * COST, UsageQuality.REPORTED)
+
+
+def test_a_request_that_reported_nothing_is_counted_and_makes_the_rest_partial() -> None:
+    watching = observer()
+    watching.begin_call()
+    alone = watching.observed()
+    watching = observer()
+    count(watching)
+    watching.begin_call()
+    after_one = watching.observed()
+
+    assert (alone.iterations, alone.usage, alone.usage_quality) == (1, Usage(), UsageQuality.MISSING)
+    assert (after_one.iterations, after_one.usage, after_one.usage_quality) == (2, WHOLE, UsageQuality.PARTIAL)
+    assert (alone.cost_nanousd, after_one.cost_nanousd) == (None, None)
+
+
+@pytest.mark.parametrize("unknown", [field.name for field in fields(Usage)])
+def test_a_class_that_one_call_left_unknown_is_unknown_in_the_sum(unknown: str) -> None:
+    watching = observer()
+    count(watching)
+    count(watching, Usage(**{f.name: None if f.name == unknown else 1 for f in fields(Usage)}))
+    seen = watching.observed()
+
+    assert {f.name for f in fields(Usage) if getattr(seen.usage, f.name) is None} == {unknown}
+
+
+def test_a_model_without_a_price_has_no_cost() -> None:
+    watching = observer()
+    count(watching)
+    count(watching, model="claude-from-the-future")
+
+    assert watching.observed().cost_nanousd is None
+
+
+tokens = st.none() | st.integers(0, 10**9)
+usages = st.builds(Usage, **dict.fromkeys([field.name for field in fields(Usage)], tokens))
+
+
+@given(st.lists(usages, max_size=5), st.booleans())
+def test_a_cost_is_the_sum_of_the_calls_or_unknown_and_never_a_guess(spent: list[Usage], unreported: bool) -> None:
+    watching = observer()
+    for usage in spent:
+        count(watching, usage)
+    if unreported:
+        watching.begin_call()
+    seen = watching.observed()
+    costs = [call.cost_nanousd for call in seen.calls]
+
+    assert seen.iterations == len(spent) + unreported
+    if unreported or None in costs:
+        assert seen.cost_nanousd is None
+    else:
+        assert seen.cost_nanousd == sum(cost for cost in costs if cost is not None)
+
+
+async def test_a_session_without_its_totals_is_partial_and_has_no_cost() -> None:
+    watching = observer()
+    await watching.begin_session(SESSION)
+    count(watching)
+    seen = watching.observed()
+
+    assert (seen.session, seen.usage_quality) == (SESSION, UsageQuality.PARTIAL)
+    assert (seen.runtime_cost_nanousd, seen.cost_nanousd) == (None, None)
+
+
+async def test_a_session_costs_its_calls_and_its_running_time() -> None:
+    watching = observer()
+    await watching.begin_session(SESSION)
+    count(watching)
+    watching.totals = SessionTotals(usage=WHOLE, active_ms=90_000, list_cost_nanousd=0)
+    seen = watching.observed()
+
+    assert seen.runtime_cost_nanousd == 80_000_000 * 90 // 3600
+    assert seen.cost_nanousd == COST + 2_000_000
+    assert seen.usage_quality is UsageQuality.SPLIT_INFERRED
+
+
+async def test_a_session_is_noted_when_it_begins() -> None:
+    noted: list[Session] = []
+    await observer(noted).begin_session(SESSION)
+
+    assert noted == [SESSION]
+
+
+async def test_a_session_that_could_not_be_noted_is_still_seen() -> None:
+    """It runs and is billed, so the row must not look as if there were none."""
+    watching = observer(fails=True)
+    with pytest.raises(ConnectionError):
+        await watching.begin_session(SESSION)
+
+    assert (watching.observed().session, watching.observed().cost_nanousd) == (SESSION, None)
+
+
+def test_only_the_first_time_of_a_marker_counts() -> None:
+    watching = observer()
+    for marker in (Marker.READY, Marker.SESSION_DONE, Marker.FIRST_TOKEN, Marker.FIRST_TEXT, Marker.FIRST_TOKEN):
+        watching.mark(marker)
+    seen = watching.observed()
+
+    assert (seen.first_token.ready_ms, seen.first_token.first_token_ms, seen.first_text_ms) == (0, 1000, 3000)
+
+
+def test_an_observation_does_not_change_afterwards() -> None:
+    watching = observer()
+    before = watching.observed()
+    count(watching)
+    watching.tool(failed=True)
+
+    assert (before.calls, before.tool_calls) == ((), 0)
+    assert (watching.observed().tool_calls, watching.observed().tool_errors) == (1, 1)

@@ -1,0 +1,80 @@
+"""The prompt: stable first, the question last, and fingerprints that tell prompts apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatcher.action.decision import PathName
+from dispatcher.action.report import report_schema
+from dispatcher.paths.prompt import (
+    SECTIONS,
+    SUBMIT_TOOL,
+    answer_now_text,
+    prefix_fingerprint,
+    prompt_fingerprint,
+    question_text,
+    submit_tool,
+    system_text,
+)
+from dispatcher.paths.tools import TOOLS
+
+SYSTEM = system_text(PathName.MESSAGES)
+
+
+@pytest.mark.parametrize("path", PathName)
+def test_the_system_prompt_says_each_section_once_and_in_order(path: PathName) -> None:
+    text = system_text(path)
+    places = [text.index(f"<{section.name}>\n{section.text}\n</{section.name}>") for section in SECTIONS[path]]
+
+    assert places == sorted(places)
+    assert [section.name for section in SECTIONS[path]] == ["role", "method", "trust", "citations", "answer"]
+
+
+def test_the_paths_differ_in_how_the_answer_is_delivered_alone() -> None:
+    assert SECTIONS[PathName.MESSAGES][:-1] == SECTIONS[PathName.MANAGED][:-1]
+    assert SUBMIT_TOOL in system_text(PathName.MANAGED)
+    assert SUBMIT_TOOL not in SYSTEM + answer_now_text(PathName.MESSAGES)
+
+
+def test_the_question_stands_at_the_end_of_the_prompt() -> None:
+    assert question_text(" Where? \n") == "<question>\nWhere?\n</question>"
+    assert question_text("Where?", mounted_at="/workspace/r").endswith("<question>\nWhere?\n</question>")
+    assert "/workspace/r" in question_text("Where?", mounted_at="/workspace/r")
+
+
+def test_the_submit_tool_takes_the_report() -> None:
+    assert submit_tool()["input_schema"] == report_schema()
+    assert (submit_tool()["type"], submit_tool()["name"]) == ("custom", SUBMIT_TOOL)
+
+
+def test_a_fingerprint_is_sixteen_digits_and_the_same_every_time() -> None:
+    fingerprint = prefix_fingerprint(TOOLS, SYSTEM)
+
+    assert len(fingerprint) == 16
+    assert int(fingerprint, 16) >= 0
+    assert fingerprint == prefix_fingerprint(list(TOOLS), SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("tools", "system"),
+    [
+        (TOOLS[::-1], SYSTEM),
+        (TOOLS[:-1], SYSTEM),
+        ((dict(reversed(TOOLS[0].items())), *TOOLS[1:]), SYSTEM),
+        (TOOLS, SYSTEM + " "),
+    ],
+)
+def test_any_change_of_the_prefix_changes_its_fingerprint(tools: Any, system: str) -> None:
+    assert prefix_fingerprint(tools, system) != prefix_fingerprint(TOOLS, SYSTEM)
+
+
+@given(st.text(), st.text())
+def test_prompts_that_differ_in_a_message_have_different_fingerprints(one: str, other: str) -> None:
+    def fingerprint(question: str) -> str:
+        return prompt_fingerprint(TOOLS, SYSTEM, [{"role": "user", "content": question}])
+
+    assert (fingerprint(one) == fingerprint(other)) == (one == other)
