@@ -36,7 +36,7 @@ def build_dispatcher(settings: Settings) -> Dispatcher:
 
     Raises InvalidPolicy, InvalidFlags, SourceUnreachable or NoApiKey, each before anything is spent.
     """
-    return Dispatcher(lambda: assemble(settings))
+    return Dispatcher(lambda inherited: assemble(settings, inherited))
 
 
 def build_router(settings: Settings) -> Router:
@@ -61,9 +61,9 @@ def open_database(settings: Settings) -> Engine:
     return open_engine(settings.database_url.get_secret_value())
 
 
-def assemble(settings: Settings) -> Parts:
-    """The parts of a dispatcher, made afresh: connections, clients, flag state."""
-    router = build_router(settings)
+def assemble(settings: Settings, inherited: Parts | None) -> Parts:
+    """The parts of a dispatcher, made afresh; what a forked child inherited of its parent is its last good flag state."""
+    router = build_router(settings) if inherited is None else _after_fork(inherited.router)
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
     mark = _ask_where_answers_come_from(settings.anthropic_base_url)
     claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
@@ -80,6 +80,11 @@ def assemble(settings: Settings) -> Parts:
         ),
         settle=managed.settle,
     )
+
+
+def _after_fork(router: Router) -> Router:
+    router.flags.after_fork()
+    return router
 
 
 def _mount_token(policies: Policies, tenant: str, github_url: str) -> SecretStr | None:

@@ -1,4 +1,4 @@
-"""What every test stands on: a scrubbed environment, so that no test can reach a provider or read a developer's keys."""
+"""What every test stands on: a scrubbed environment, so that no test reaches a provider or reads somebody's keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# freezegun reads every public name of a package, so what the lazy package would import under a frozen clock comes first.
+# freezegun reads every public name of a package, and would import the lazy ones' modules under its frozen clock.
 import dispatcher.prices  # noqa: F401
 
 if TYPE_CHECKING:

@@ -81,3 +81,19 @@ def test_a_closed_dispatcher_can_be_used_again(live_settings, action):
 
     assert dispatcher.dispatch_research(action).status == "success"
     dispatcher.close()
+
+
+def test_a_forked_child_keeps_the_last_good_flag_state_of_its_parent(live_settings, action):
+    dispatcher = build_dispatcher(live_settings)
+    (live_settings.policies_dir / "flags.json").write_text("{")
+    child = os.fork()
+    if child == 0:
+        try:
+            decision = dispatcher.dispatch_research(action).decision
+            os._exit(0 if decision.flag_stale and decision.reason == "repository_not_mountable" else 1)
+        except BaseException:  # noqa: BLE001
+            os._exit(2)
+    _, code = os.waitpid(child, 0)
+    dispatcher.close()
+
+    assert os.waitstatus_to_exitcode(code) == 0

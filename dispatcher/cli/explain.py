@@ -70,8 +70,18 @@ def decision_document(decision: Decision) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
+        **decision_fields(decision),
+        "definition": {**asdict(decision.variant), "hash": decision.variant.hash},
+        "steps": [asdict(step) for step in decision.steps],
+    }
+
+
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """The decision as the row has it."""
+    return {
         "path": decision.path,
         "variant": decision.variant.name,
+        "model": decision.variant.model,
         "reason": decision.reason,
         "flag": decision.flag,
         "flag_version": decision.flag_version,
@@ -80,8 +90,6 @@ def decision_document(decision: Decision) -> dict[str, Any]:
         "assignment_share": decision.assignment_share,
         "iteration_cap": decision.iteration_cap,
         "deadline_s": decision.deadline_s,
-        "definition": {**asdict(decision.variant), "hash": decision.variant.hash},
-        "steps": [asdict(step) for step in decision.steps],
     }
 
 

@@ -69,6 +69,8 @@ def result_document(result: ResearchResult) -> dict[str, Any]:
     """A result as JSON holds it; money as an exact decimal string."""
     from dataclasses import asdict
 
+    from dispatcher.cli.explain import decision_fields
+
     return {
         "log_id": result.log_id,
         "dispatch_id": result.dispatch_id,
@@ -78,30 +80,12 @@ def result_document(result: ResearchResult) -> dict[str, Any]:
         "error_stage": result.error_stage,
         "error": result.error,
         "output": None if result.output is None else result.output.model_dump(mode="json"),
-        "decision": decision_document(result),
+        "decision": decision_fields(result.decision),
         "usage": asdict(result.usage),
         "cost_usd": None if result.cost_usd is None else f"{result.cost_usd:f}",
         "timings": asdict(result.timings),
         "iterations": result.iterations,
         "tool_calls": result.tool_calls,
-    }
-
-
-def decision_document(result: ResearchResult) -> dict[str, Any]:
-    """The decision as the row has it."""
-    decision = result.decision
-    return {
-        "path": decision.path,
-        "variant": decision.variant.name,
-        "model": decision.variant.model,
-        "reason": decision.reason,
-        "flag": decision.flag,
-        "flag_version": decision.flag_version,
-        "flag_stale": decision.flag_stale,
-        "assignment_key": decision.assignment_key,
-        "assignment_share": decision.assignment_share,
-        "iteration_cap": decision.iteration_cap,
-        "deadline_s": decision.deadline_s,
     }
 
 

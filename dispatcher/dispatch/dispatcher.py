@@ -59,13 +59,14 @@ class Dispatcher:
     """Carries out research actions, each with one decision and one row in the log.
 
     `assemble` makes the parts. They are made at once, and again in a child after a fork, since neither a thread nor a
-    connection survives one. Safe to share between threads and event loops.
+    connection survives one; it is handed the parent's parts then, None otherwise. Safe to share between threads and
+    event loops.
     """
 
-    def __init__(self, assemble: Callable[[], Parts]) -> None:
+    def __init__(self, assemble: Callable[[Parts | None], Parts]) -> None:
         self._assemble = assemble
-        self._parts: Parts | None = assemble()
-        self._inherited: list[object] = []
+        self._parts: Parts | None = assemble(None)
+        self._inherited: tuple[Parts | None, list[object]] = (None, [])
         self._lock = threading.Lock()
         self._bridge = Bridge()
         this = weakref.ref(self)
@@ -117,13 +118,13 @@ class Dispatcher:
     def _ready_parts(self) -> Parts:
         with self._lock:
             if self._parts is None:
-                self._parts = self._assemble()
+                self._parts = self._assemble(self._inherited[0])
             return self._parts
 
     def _forget_inherited(self) -> None:
         # The parent's connections and locks live on in this copy: they are kept, untouched, so that no destructor
         # closes what the parent still uses.
-        self._inherited += [self._parts, self._bridge, self._lock]
+        self._inherited = (self._parts, [*self._inherited, self._bridge, self._lock])
         self._parts, self._bridge, self._lock = None, Bridge(), threading.Lock()
 
 

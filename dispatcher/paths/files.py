@@ -153,4 +153,7 @@ def _read_regular_file(root: Path, path: str) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise RepositoryUnusable(f"{path} is no regular file")
-        return file.read(MAX_FILE_BYTES)
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise RepositoryUnusable(f"{path} has grown beyond {MAX_FILE_BYTES} bytes")
+    return content

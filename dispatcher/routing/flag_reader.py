@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -135,11 +136,8 @@ def _each(model: type[_Model], kind: str, raws: list[Any], problems: list[str]) 
 
 
 def _repeated(kind: str, names: list[Any]) -> list[str]:
-    texts = [name for name in names if isinstance(name, (str, int))]
-    return [
-        f"{kind} {name!r} stands here twice; the later would win"
-        for name in sorted({n for n in texts if texts.count(n) > 1}, key=str)
-    ]
+    counted = Counter(name for name in names if isinstance(name, (str, int)))
+    return [f"{kind} {name!r} stands here twice; the later would win" for name, count in counted.items() if count > 1]
 
 
 def _problems(error: ValidationError, raw: Any, prefix: tuple[str | int, ...]) -> Iterator[str]:

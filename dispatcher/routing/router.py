@@ -21,6 +21,10 @@ class Flags(Protocol):
         """The flag's answer; a state that can't be used is an answer, too, never an exception."""
         ...
 
+    def after_fork(self) -> None:
+        """Make the state usable in a forked child, before its first evaluation there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:

@@ -27,9 +27,8 @@ def cli(tmp_path):
             "DISPATCHER_DATABASE_URL": f"sqlite:///{tmp_path}/log.db",
             **environment,
         }
-        return subprocess.run(
-            [sys.executable, "-m", "dispatcher", *arguments], cwd=PROJECT, env=variables, capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "dispatcher", *arguments]
+        return subprocess.run(command, cwd=PROJECT, env=variables, capture_output=True, text=True, check=False)
 
     return run
 

@@ -128,13 +128,18 @@ async def test_the_blocking_call_on_a_loops_thread_raises_and_leaves_no_row(disp
     assert len(rows()) == 1
 
 
+async def opened(rows):
+    """Wait until a row is there; it is committed by another thread, so there is nothing to be told by."""
+    while not rows():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("tenant", ["umbrella", "globex"])
 async def test_a_cancelled_dispatch_closes_its_row_and_leaves_no_session_running(
     dispatcher, rows, ask, live_simulator, tenant
 ):
     running = asyncio.ensure_future(dispatcher.adispatch_research(ask(tenant)))
-    while not rows():
-        await asyncio.sleep(0.001)
+    await opened(rows)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -196,7 +201,9 @@ def test_an_unregistered_pin_is_misuse_and_leaves_no_row(dispatcher, rows, ask):
     assert rows() == []
 
 
-def test_a_log_that_takes_no_row_refuses_the_action_and_nothing_is_spent(dispatcher, ask, live_settings, live_simulator):
+def test_a_log_that_takes_no_row_refuses_the_action_and_nothing_is_spent(
+    dispatcher, ask, live_settings, live_simulator
+):
     spent = len(live_simulator.ledger)
     path = live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
@@ -207,7 +214,9 @@ def test_a_log_that_takes_no_row_refuses_the_action_and_nothing_is_spent(dispatc
     assert len(live_simulator.ledger) == spent
 
 
-@pytest.mark.parametrize(("value", "reason"), [("legacy", "forced"), ("", "force_invalid"), ("managed", "force_invalid")])
+@pytest.mark.parametrize(
+    ("value", "reason"), [("legacy", "forced"), ("", "force_invalid"), ("managed", "force_invalid")]
+)
 def test_the_kill_file_turns_every_decision_to_messages(dispatcher, ask, live_settings, value, reason):
     live_settings.kill_switch_file.write_text(value)
     result = dispatcher.dispatch_research(ask("globex"))

@@ -108,12 +108,17 @@ def every_class(root: type[BaseException]) -> set[type[BaseException]]:
     return {root}.union(*map(every_class, root.__subclasses__()))
 
 
-@pytest.mark.parametrize("kind", sorted(every_class(anthropic.AnthropicError), key=lambda kind: kind.__name__))
-def test_no_error_class_of_the_sdk_is_unknown(kind: type[BaseException]) -> None:
-    error = kind.__new__(kind)
-    error.__dict__.update(status_code=429, type=None, error_code=None, api_message=None)
+def test_no_error_class_of_the_sdk_is_unknown() -> None:
+    kinds = every_class(anthropic.AnthropicError)
+    unknown = set()
+    for kind in kinds:
+        error = kind.__new__(kind)
+        error.__dict__.update(status_code=429, type=None, error_code=None, api_message=None)
+        if not isinstance(failure_of(error), Failure):
+            unknown.add(kind)
 
-    assert isinstance(failure_of(error), Failure)
+    assert len(kinds) > 20
+    assert unknown == set()
 
 
 def test_a_message_is_one_bounded_line_without_a_secret() -> None:

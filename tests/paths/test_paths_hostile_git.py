@@ -36,6 +36,8 @@ def hostile(tmp_path: Path, trap: Path) -> Path:
     program.chmod(0o755)
     attributes = "* diff=evil filter=evil merge=evil\n"
     make_repository(root, {"a.txt": "needle\n", "b.bin": b"\0needle\n", ".gitattributes": attributes})
+    (root / ".git" / "info").mkdir(exist_ok=True)
+    (root / ".git" / "info" / "attributes").write_text(attributes)
     hooks = root / ".git" / "hooks"
     for hook in ("post-checkout", "post-index-change", "reference-transaction", "fsmonitor-watchman"):
         (hooks / hook).write_text(program.read_text())

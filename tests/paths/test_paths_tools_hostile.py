@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
 from dispatcher.paths.files import FolderFiles
+from dispatcher.paths.inventory import MAX_FILE_BYTES
 from dispatcher.paths.repository import Checkout, resolve
 from dispatcher.paths.tools import RepositoryTools, ToolResult
 
@@ -140,10 +142,11 @@ async def test_a_file_that_grew_after_the_listing_is_read_no_further_than_the_bo
     write_files(tmp_path, {"grows": "x\n"})
     tools = RepositoryTools(resolve(Repository(path=tmp_path)))
     await tools.call("list_files", {})
-    with (tmp_path / "grows").open("wb") as file:
-        file.truncate(10**12)
-
-    assert (await tools.call("read_file", {"path": "grows"})).is_error
+    for grown in (b"line\n" * (MAX_FILE_BYTES // 5 + 1), b""):
+        with (tmp_path / "grows").open("wb") as file:
+            file.write(grown)
+            file.truncate(len(grown) or 10**12)
+        assert (await tools.call("read_file", {"path": "grows"})).is_error
 
 
 async def test_a_repository_that_vanished_is_an_error_and_no_exception(tmp_path: Path) -> None:
@@ -153,6 +156,32 @@ async def test_a_repository_that_vanished_is_an_error_and_no_exception(tmp_path:
         tools = RepositoryTools(checkout)
         for call in (("search_code", {"pattern": "x"}), ("read_file", {"path": "x"}), ("list_files", {})):
             assert await tools.call(*call) == unreadable
+
+
+def test_the_tools_work_on_an_event_loop_outside_the_main_thread(tmp_path: Path) -> None:
+    make_repository(tmp_path / "root", {"a": "needle\n"})
+    texts: list[str] = []
+
+    async def search() -> None:
+        tools = RepositoryTools(resolve(Repository(path=tmp_path / "root")))
+        texts.append((await tools.call("search_code", {"pattern": "needle"})).text)
+
+    thread = threading.Thread(target=lambda: asyncio.run(search()))
+    thread.start()
+    thread.join()
+
+    assert texts == ["a:1: needle"]
+
+
+async def test_a_linked_worktree_is_read_at_its_own_commit(tmp_path: Path) -> None:
+    make_repository(tmp_path / "root", {"a": "needle\n"})
+    git(tmp_path / "root", "worktree", "add", "--quiet", str(tmp_path / "linked"), "-b", "other")
+    write_files(tmp_path / "linked", {"b": "needle\n"})
+    commit_all(tmp_path / "linked")
+    tools = RepositoryTools(resolve(Repository(path=tmp_path / "linked")))
+
+    assert (await tools.call("search_code", {"pattern": "needle"})).text == "a:1: needle\nb:1: needle"
+    assert (await tools.call("read_file", {"path": "b"})).text == "1\tneedle"
 
 
 async def test_a_cancelled_search_leaves_no_process(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
     assert found == {
         "path": "messages",
         "variant": "legacy",
+        "model": "claude-sonnet-4-6",
         "reason": "share",
         "flag": "agent-research",
         "flag_version": version(home),

@@ -114,7 +114,7 @@ def make_shop(path: Path) -> Shop:
         "def _rules(name):\n    return {}\n",
         "src/billing.py": "from src.flags import evaluate_flag\n\n\ndef invoice(tenant):\n"
         "    if evaluate_flag('new-invoice', tenant):\n        return 'new'\n    return 'old'\n",
-        "src/checkout.js": "import {flags} from './flags'\n\nexport function pay(cart) {\n  return flags.on('pay')\n}\n",
+        "src/checkout.js": "import {flags} from './flags'\n\nexport function pay() {\n  return flags.on('pay')\n}\n",
         "tests/test_flags.py": "def test_flag_is_off_by_default():\n    assert not evaluate_flag('x', 'acme')\n",
         "docs/flags.md": "# Flags\n\nFeature flags are evaluated per tenant.\n",
         "README.md": "# Shop\n\nA shop.\n",

@@ -97,13 +97,19 @@ async def test_urls_and_commits_that_are_unknown_are_told_apart(checkouts: Check
     assert (await checkouts.mount(f"{URL.upper().replace('HTTPS', 'https')}.git/", None)).commit == shop.commit
 
 
-async def test_links_are_not_followed(tmp_path: Path) -> None:
+@pytest.fixture
+def linking(tmp_path: Path) -> Shop:
+    """The shop with a symbolic link out of it."""
     shop = make_shop(tmp_path)
     (tmp_path / "link.py").symlink_to("/etc/passwd")
     git = ["git", "-c", "user.name=T", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "add", "-A"], cwd=tmp_path, check=True)
     subprocess.run([*git, "commit", "-qm", "link"], cwd=tmp_path, check=True)
-    checkouts = Checkouts({normal_url(URL): shop.path}, ThreadPoolExecutor(1))
+    return shop
+
+
+async def test_links_are_not_followed(linking: Shop) -> None:
+    checkouts = Checkouts({normal_url(URL): linking.path}, ThreadPoolExecutor(1))
     checkout = await checkouts.mount(URL, None)
 
     assert "link.py" not in await checkouts.paths(checkout)
@@ -111,8 +117,9 @@ async def test_links_are_not_followed(tmp_path: Path) -> None:
     checkouts.close()
 
 
-async def test_a_hostile_repository_runs_nothing(tmp_path: Path) -> None:
-    """Monitors, hooks, filters, converters and pagers that the repository configures are never started."""
+@pytest.fixture
+def hostile(tmp_path: Path) -> Shop:
+    """The shop with programs in its own configuration; any that runs leaves the file `ran` beside it."""
     shop, mark = make_shop(tmp_path / "shop"), tmp_path / "ran"
     trap = tmp_path / "trap"
     trap.write_text(f"#!/bin/sh\ntouch {mark}\ncat\n")
@@ -133,25 +140,36 @@ async def test_a_hostile_repository_runs_nothing(tmp_path: Path) -> None:
     for hook in ("post-checkout", "reference-transaction"):
         (shop.path / ".git" / "hooks" / hook).write_text(trap.read_text())
         (shop.path / ".git" / "hooks" / hook).chmod(0o755)
-    checkouts = Checkouts({normal_url(URL): shop.path}, ThreadPoolExecutor(1))
+    return shop
+
+
+async def test_a_hostile_repository_runs_nothing(hostile: Shop) -> None:
+    """Monitors, hooks, filters, converters and pagers that the repository configures are never started."""
+    checkouts = Checkouts({normal_url(URL): hostile.path}, ThreadPoolExecutor(1))
     checkout = await checkouts.mount(URL, None)
     shown = await asyncio.gather(checkouts.grep(checkout, "flag", ""), checkouts.text(checkout, "README.md"))
     checkouts.close()
 
     assert all(shown)
-    assert not mark.exists()
+    assert "ran" not in [path.name for path in hostile.path.parent.iterdir()]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-async def test_another_users_checkout_works(tmp_path: Path) -> None:
+@pytest.fixture
+def strangers(tmp_path: Path) -> Shop:
+    """The shop in the hands of another user."""
     shop = make_shop(tmp_path)
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.chown(path, 12345, 12345)
-    checkouts = Checkouts({normal_url(URL): shop.path}, ThreadPoolExecutor(1))
+    return shop
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_another_users_checkout_works(strangers: Shop) -> None:
+    checkouts = Checkouts({normal_url(URL): strangers.path}, ThreadPoolExecutor(1))
     checkout = await checkouts.mount(URL, None)
     checkouts.close()
 
-    assert checkout == Checkout(URL, shop.path, shop.commit)
+    assert checkout == Checkout(URL, strangers.path, strangers.commit)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import anthropic
 import httpx2
+import pydantic
 import pytest
 from simulator_driving import FORMAT, SCHEMA, SONNET, SUBMIT, TOOLS, Shop, research, results
 
@@ -125,8 +126,6 @@ def test_a_stop_sequence_ends_the_reply(client: anthropic.Anthropic) -> None:
 
 
 def test_the_helper_for_structured_output_parses_the_answer(client: anthropic.Anthropic, shop: Shop) -> None:
-    import pydantic
-
     class Answer(pydantic.BaseModel):
         summary: str
 

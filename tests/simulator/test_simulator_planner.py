@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -218,8 +219,6 @@ def run(files: dict[str, list[str]], habits: Habits, seed: int, question: str) -
 def test_every_citation_is_a_line_of_a_file(
     files: dict[str, list[str]], seed: int, habits: Habits, question: str
 ) -> None:
-    import json
-
     _, reply, request = run(files, habits, seed, question)
     report = json.loads(reply.text)
 

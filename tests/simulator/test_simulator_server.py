@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,18 @@ class RecordingClock(SimulatedClock):
     def __init__(self) -> None:
         super().__init__(0)
         self.waits: list[float] = []
+        self.dues: list[float] = []
 
     async def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
+
+    async def paced(self, parts: Iterable[tuple[float, Any]]) -> AsyncIterator[Any]:
+        for due, part in parts:
+            self.dues.append(due)
+            yield part
+
+
+HM: dict[str, Any] = {"model": SONNET, "max_tokens": 900, "messages": [{"role": "user", "content": "Hm?"}]}
 
 
 def test_a_request_takes_its_profiles_time(simulation: Any, client_of: Any, tmp_path: Path) -> None:
@@ -97,33 +107,28 @@ def test_a_request_takes_its_profiles_time(simulation: Any, client_of: Any, tmp_
     profiles, clock = tmp_path / "profiles.yml", RecordingClock()
     profiles.write_text("\n".join(lines))
     with Simulator(simulation(profiles=profiles), clock=clock) as simulator:
-        usage = (
-            client_of(simulator)
-            .messages.create(model=SONNET, max_tokens=99, messages=[{"role": "user", "content": "x" * 4000}])
-            .usage
-        )
+        usage = client_of(simulator).messages.create(**HM).usage
+        with client_of(simulator).messages.stream(**HM) as stream:
+            stream.until_done()
 
-    first, generation = clock.waits
-    assert first == pytest.approx(1 + 0.1 * usage.input_tokens / 1000)
+    first, generation, streamed_first = clock.waits
+    assert first == streamed_first == pytest.approx(1 + 0.1 * usage.input_tokens / 1000)
     assert generation == pytest.approx(0.01 * usage.output_tokens)
+    assert clock.dues == sorted(set(clock.dues))
+    assert 0.7 * generation < clock.dues[-1] < generation
 
 
 def test_a_tenth_of_the_time_takes_a_tenth(simulation: Any, client_of: Any) -> None:
-    """Text arrives over the generation time, in pieces."""
+    clock = RecordingClock()
+    with Simulator(simulation(), clock=clock) as counting:
+        client_of(counting).messages.create(**HM)
     with Simulator(simulation(time_scale=0.1)) as simulator:
-        client = client_of(simulator)
-        start, arrivals = time.monotonic(), []
-        request: dict[str, Any] = {"model": SONNET, "max_tokens": 900, "messages": [{"role": "user", "content": "Hm?"}]}
-        with client.messages.stream(**request) as stream:
-            for event in stream:
-                if event.type == "content_block_delta":
-                    arrivals.append(time.monotonic() - start)
-        with Simulator(simulation(), clock=RecordingClock()) as counting:
-            client_of(counting).messages.create(**request)
-            expected = sum(counting._world.clock.waits)  # type: ignore[attr-defined]
+        start = time.monotonic()
+        client_of(simulator).messages.create(**HM)
+        took = time.monotonic() - start
 
-    assert arrivals[-1] == pytest.approx(0.1 * expected, rel=0.5)
-    assert arrivals[-1] - arrivals[0] > 0.02
+    # A busy machine makes it later, never earlier.
+    assert took >= 0.1 * sum(clock.waits)
 
 
 def test_simulated_time_ends_cache_entries(simulation: Any, client_of: Any) -> None:
@@ -161,7 +166,7 @@ def test_a_marked_conversation_is_cheaper_and_charged_as_told(simulator: Simulat
     assert [entry.usage.output_tokens for entry in charged] == [usage.output_tokens for usage in usages]
     assert len({entry.request_id for entry in charged}) == len(charged)
     cost = [sum(e.cost_nanousd or 0 for e in part) for part in (charged[: len(plain)], charged[len(plain) :])]
-    assert cost[1] < cost[0] / 2
+    assert cost[1] < 0.7 * cost[0]
 
 
 def test_a_client_that_goes_away_is_charged_for_what_was_written(simulation: Any, client_of: Any) -> None:

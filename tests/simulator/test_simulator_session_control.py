@@ -11,6 +11,7 @@ import pytest
 from simulator_driving import INTERRUPT, SUBMIT, Bench, Shop, accepted, bench, message, toolset
 
 from dispatcher.simulator import Simulator
+from dispatcher.simulator.profiles import BUILT_IN
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def desk(client: anthropic.Anthropic) -> Bench:
 @pytest.fixture(scope="module")
 def slow(simulation: Any) -> Iterator[Simulator]:
     """A simulator slow enough to be caught at work."""
-    with Simulator(simulation(time_scale=0.02)) as simulator:
+    with Simulator(simulation(time_scale=0.01)) as simulator:
         yield simulator
 
 
@@ -211,8 +212,6 @@ def test_a_running_session_can_be_neither_archived_nor_deleted(slow_desk: Bench,
 
 
 def test_the_queryable_status_lags_behind_the_idle_event(simulation: Any, client_of: Any, tmp_path: Any) -> None:
-    from dispatcher.simulator.profiles import BUILT_IN
-
     profiles = tmp_path / "profiles.yml"
     profiles.write_text(BUILT_IN.read_text().replace("status_lag_ms: 12", "status_lag_ms: 400"))
     with Simulator(simulation(profiles=profiles)) as simulator:

@@ -107,7 +107,7 @@ class World:
 
     def row(self, at: dt.datetime, variant: str = MANAGED, **changed: Any) -> str:
         """One row; returns its dispatch id."""
-        made = self._made(at, variant, **changed)
+        made = self.made(at, variant, **changed)
         self.write([made])
         return str(made["dispatch_id"])
 
@@ -117,7 +117,7 @@ class World:
         made = []
         for number in range(count):
             costs = {"cost_nanousd": usual + number % 7 * usual // 100} | changed
-            made.append(self._made(at + number * MINUTE, variant, **costs))
+            made.append(self.made(at + number * MINUTE, variant, **costs))
         self.write(made)
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -125,7 +125,10 @@ class World:
             for row in rows:
                 connection.execute(sa.insert(logs).values(row))
 
-    def _made(self, at: dt.datetime, variant: str, *, ms: int | None = 20_000, **changed: Any) -> dict[str, Any]:
+    def made(
+        self, at: dt.datetime, variant: str = MANAGED, *, ms: int | None = 20_000, **changed: Any
+    ) -> dict[str, Any]:
+        """A row that isn't written yet."""
         self._written += 1
         lasted = dt.timedelta(milliseconds=20_000 if ms is None else ms)
         return {

@@ -96,12 +96,13 @@ class SessionRoutes:
         return JSONResponse({"id": session.id, "type": "session_deleted"})
 
     async def send_events(self, request: Request) -> JSONResponse:
-        """POST /v1/sessions/{id}/events: all are checked before any is applied; an interrupt meets what was sent before it"""
+        """POST /v1/sessions/{id}/events: all are checked before any is applied"""
         session, body = self._session(request), await json_object(request)
         if session.archived_at is not None:
             raise invalid("the session is terminated and accepts no events")
         echoes = []
         for event in checked_events(session, body):
+            # What came before an interrupt in the same request has to be at work, or there is nothing to interrupt.
             if event["type"] == "user.interrupt" and session.waiting:
                 wake(self.world, session)
             echoes.append(apply_event(session, event))

@@ -203,11 +203,10 @@ def _listings(work: _Work) -> Iterator[ToolCall]:
 
 
 def _reads_of_listed(work: _Work) -> Iterator[ToolCall]:
-    """Files whose path holds a term, then the others, in the order of the listing; one is enough to be honest."""
+    """Files whose path holds a term, then the others, as listed; one line that was read is enough to be honest."""
     wanted = work.terms.everything
     paths = sorted(work.seen.listed, key=lambda path: -sum(term in path.lower() for term in wanted))
-    read = {path for path, _ in work.seen.read}
-    for path in paths[: 1 + work.habits.calls_at_once] if not read else ():
+    for path in () if any(work.seen.read.values()) else paths:
         call = work.toolbox.reading(path, 1, work.habits.lines_per_read)
         if call and not _was_called(work, call):
             yield call
