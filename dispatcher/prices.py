@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from dispatcher.action.observation import Usage
+from dispatcher.document.notation import Contradictions, Date, Strict
+from dispatcher.document.reading import read_document
 from dispatcher.errors import InvalidPolicy
 
 MS_PER_HOUR = 3_600_000
 
 
-def _parse_date(value: object) -> object:
-    return dt.date.fromisoformat(value) if isinstance(value, str) else value
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Rates(_Strict):
+class Rates(Strict):
     """Prices of one model from a day on, in nano-dollars a token; $1 a million tokens is 1 000 nano-dollars a token.
 
     `up_to_prompt_tokens` bounds the band by the length of the prompt, cached tokens included; a band applies to every
     token of its request.
     """
 
-    since: Annotated[dt.date, BeforeValidator(_parse_date)]
+    since: Date
     input: int = Field(ge=0)
     cache_write_5m: int = Field(ge=0)
     cache_write_1h: int = Field(ge=0)
@@ -39,10 +33,20 @@ class Rates(_Strict):
     up_to_prompt_tokens: int | None = Field(default=None, gt=0)
 
 
-class PriceTable(_Strict):
+def _band_problems(rates: list[Rates]) -> Iterator[str]:
+    """What keeps the bands of a day from covering every prompt exactly once."""
+    for since in sorted({rate.since for rate in rates}):
+        bounds = [rate.up_to_prompt_tokens for rate in rates if rate.since == since]
+        if bounds.count(None) != 1:
+            yield f"of the prices since {since} exactly one is without up_to_prompt_tokens"
+        if len(set(bounds)) < len(bounds):
+            yield f"two prices since {since} have the same up_to_prompt_tokens"
+
+
+class PriceTable(Strict):
     """Prices of all known models, with the day from which each holds; read from `policies/prices.yml`."""
 
-    schema_: int = Field(alias="schema", ge=1, le=1)
+    schema_: Annotated[Literal[1], Field(alias="schema")]
     version: str = Field(min_length=1)
     session_hour: int = Field(ge=0)
     web_search: int = Field(ge=0)
@@ -50,22 +54,19 @@ class PriceTable(_Strict):
     models: dict[str, list[Rates]]
 
     @model_validator(mode="after")
-    def _aliases_resolve(self) -> PriceTable:
-        missing = sorted(target for target in self.aliases.values() if target not in self.models)
-        if missing:
-            raise ValueError(f"aliases name models without prices: {', '.join(missing)}")
+    def _consistent(self) -> PriceTable:
+        problems = [
+            f"aliases.{name}: {target} has no prices" for name, target in self.aliases.items() if target not in self.models
+        ]
+        problems += [f"models.{model}: {text}" for model, rates in self.models.items() for text in _band_problems(rates)]
+        if problems:
+            raise Contradictions(problems)
         return self
 
     @classmethod
     def load(cls, path: Path) -> PriceTable:
         """Read a price file. Raises InvalidPolicy with every problem at once."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InvalidPolicy(str(path), [f"can't be read: {error}"]) from None
-        except ValidationError as error:
-            problems = [f"{'.'.join(map(str, e['loc'])) or 'document'}: {e['msg']}" for e in error.errors()]
-            raise InvalidPolicy(str(path), problems) from None
+        return read_document(path, cls, InvalidPolicy, typed=True)
 
     def cost_nanousd(self, model: str, usage: Usage, on: dt.date) -> int | None:
         """The cost of one model request made on a day, in nano-dollars.

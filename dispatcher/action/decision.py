@@ -53,17 +53,17 @@ class Reason(StrEnum):
 class Variant:
     """A registered configuration of a path, from `policies/agent_research.yml`.
 
-    `iteration_cap` counts model requests; `max_tokens` bounds the output tokens of one request; `deadline_s` is
-    seconds of the caller's wall time. `hash` is of the whole definition, so a changed definition is another variant
-    to a verdict.
+    `iteration_cap` counts model requests; `deadline_s` is seconds of the caller's wall time. `max_tokens` bounds the
+    output tokens of one request and is None on the managed path, which has no such setting. `hash` is of the whole
+    definition, so a changed definition is another variant to a verdict.
     """
 
     name: str
     path: PathName
     model: str
     iteration_cap: int
-    max_tokens: int
     deadline_s: float
+    max_tokens: int | None = None
     prompt_caching: bool = False
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dispatcher.adr.notation import Contradictions, Date, Name, Positive, Strict, as_tuple, plain
+from dispatcher.document.notation import Contradictions, Date, Name, Positive, Strict, as_tuple, plain
 
 _PERCENTILE = re.compile(r"p([1-9][0-9]?)")
 _EXACT = Context(prec=100)  # two factors of at most 15 + 30 digits: nothing is rounded

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from dispatcher.adr.criterion import Criterion
-from dispatcher.adr.notation import Contradictions, Duration, Name, Number, Positive, Strict, as_tuple, plain
+from dispatcher.document.notation import Contradictions, Duration, Name, Number, Positive, Strict, as_tuple, plain
 
 _WEIGHTS_TOLERANCE = Decimal("1e-9")
 

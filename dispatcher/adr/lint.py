@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from dispatcher.adr.criterion import Criterion, Measure, Source
 from dispatcher.adr.document import Acceptance, Record
-from dispatcher.adr.notation import plain
+from dispatcher.document.notation import plain
 
 _REQUIRED_SECTIONS = {
     "Sources": ("sources",),

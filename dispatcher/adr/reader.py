@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from dispatcher.adr.document import Acceptance, Record, Status
 from dispatcher.adr.markdown import Fence, Markdown, take_apart
-from dispatcher.adr.notation import Contradictions, Date, Strict
-from dispatcher.adr.tree import Problem, Tree, read_tree
+from dispatcher.document.notation import Date, Strict
+from dispatcher.document.reading import problems_of, text_of
+from dispatcher.document.tree import Problem, read_tree
 from dispatcher.errors import InvalidRecord
 
 BLOCK_INFO = "yaml acceptance"
-_MAX_BYTES = 1_000_000
-_DECIMAL = re.compile(r"Decimal\('([^']*)'\)")
-_SENTENCES = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a known key",
-    "too_short": "is empty: state at least one",
-}
 _LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
 
 RecordId = Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9]{0,9}-)?[0-9]{4}$")]
@@ -87,14 +81,7 @@ def find_record(directory: Path, name: str) -> Record:
 
 def parse_record(content: bytes, path: Path) -> Record:
     """Read the content of a record's file; `path` is only its name. Raises InvalidRecord."""
-    if len(content) > _MAX_BYTES:
-        raise InvalidRecord(path.name, [f"is larger than {_MAX_BYTES} bytes"])
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidRecord(path.name, [f"line {line}: is not UTF-8"]) from None
-    parts = take_apart(text)
+    parts = take_apart(text_of(content, path.name, InvalidRecord))
     problems = list(parts.problems)
     front = _front_matter(parts, problems)
     acceptance = _acceptance(parts, front, problems)
@@ -126,7 +113,7 @@ def _front_matter(parts: Markdown, problems: list[Problem]) -> FrontMatter | Non
     try:
         front = FrontMatter.model_validate(tree.value)
     except ValidationError as error:
-        problems += _problems_of(error, tree)
+        problems += problems_of(error, tree)
         return None
     if (front.status is Status.SUPERSEDED) != (front.superseded_by is not None):
         problems.append(
@@ -154,7 +141,7 @@ def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Probl
     try:
         return Acceptance.model_validate(tree.value)
     except ValidationError as error:
-        problems += _problems_of(error, tree)
+        problems += problems_of(error, tree)
         return None
 
 
@@ -176,31 +163,3 @@ def _looks_like_a_block(fence: Fence) -> bool:
     if words and words[0] not in {"yaml", "yml", "acceptance"}:
         return False
     return "acceptance" in words or len(_LIKE_A_BLOCK.findall(fence.text)) > 1
-
-
-def _problems_of(error: ValidationError, tree: Tree) -> list[Problem]:
-    problems = []
-    for item in error.errors(include_url=False):
-        path: tuple[str | int, ...] = tuple(item["loc"])
-        line, place = tree.line_of(path), _place(path)
-        problems += [Problem(line, f"{place}{sentence}") for sentence in _sentences(item)]
-    return problems
-
-
-def _sentences(item: Any) -> tuple[str, ...]:
-    cause = item.get("ctx", {}).get("error")
-    if isinstance(cause, Contradictions):
-        return cause.problems
-    if cause is not None:
-        return (str(cause),)
-    if item["type"] == "string_pattern_mismatch":
-        return (f"{item['input']!r} is not of the form {item['ctx']['pattern']}",)
-    message = _DECIMAL.sub(r"\1", item["msg"])
-    return (_SENTENCES.get(item["type"]) or message[0].lower() + message[1:],)
-
-
-def _place(path: tuple[str | int, ...]) -> str:
-    place = ""
-    for part in path:
-        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
-    return f"{place}: " if place else ""

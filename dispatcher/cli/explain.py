@@ -98,13 +98,13 @@ def decision_text(action: ResearchAction, decision: Decision) -> str:
     variant = decision.variant
     caching = ", with prompt caching" if variant.prompt_caching else ""
     width = max(len(step.rule) for step in decision.steps)
-    requests = f"{variant.model}{caching}, at most {variant.max_tokens} output tokens a request"
+    bound = "" if variant.max_tokens is None else f", at most {variant.max_tokens} output tokens a request"
     lines = [
         f"tenant {action.tenant}: {variant.name} on the {decision.path} path, reason {decision.reason}",
         "",
         *(_step_line(step, width) for step in decision.steps),
         "",
-        f"definition {variant.hash}: {requests}",
+        f"definition {variant.hash}: {variant.model}{caching}{bound}",
         f"in force: at most {decision.iteration_cap} model requests in {decision.deadline_s:g} s",
     ]
     return "\n".join(lines)

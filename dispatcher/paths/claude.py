@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -53,13 +54,14 @@ class Claude:
         self.base_url = base_url
         self.simulated = simulated
         self._api_key = api_key
+        # The SDK costs about a second and 75 MB to import: paid where a door is made, and in no caller's wait.
+        self._sdk = import_module("anthropic")
         self._clients: dict[asyncio.AbstractEventLoop, AsyncAnthropic] = {}
 
     def client(self) -> AsyncAnthropic:
         """The client of the running event loop; it lasts as long as the loop.
 
-        Its connections belong to the loop, so it must not be used on another one. The first call in a process
-        imports the SDK.
+        Its connections belong to the loop, so it must not be used on another one.
         """
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
@@ -68,21 +70,15 @@ class Claude:
             _close_with(loop, self._clients[loop])
         return self._clients[loop]
 
-    def forget(self) -> None:
-        """Drop all clients, after a fork; their connections are the parent's and stay untouched."""
-        self._clients = {}
-
     def _new_client(self) -> AsyncAnthropic:
-        # The SDK costs about a second and 75 MB to import, so it is imported where it is first needed.
-        from anthropic import AsyncAnthropic  # noqa: PLC0415
-
-        return AsyncAnthropic(
+        client: AsyncAnthropic = self._sdk.AsyncAnthropic(
             api_key=self._api_key.get_secret_value(),
             base_url=self.base_url,
             max_retries=0,
             open_telemetry=False,
             middleware=[partial(_checked, self.simulated)],
         )
+        return client
 
 
 # Held here for as long as their loops, also for a door that nobody holds any more: what is finalised while a loop

@@ -188,7 +188,7 @@ def _id_of(created: BetaManagedAgentsSession) -> str:
 
 def _prompt(job: Job, observer: Observer) -> str:
     """The user's message, its fingerprints noted."""
-    text = question_text(job.question, mounted_at=MOUNT_PATH)
+    text = question_text(job.question, replies=job.iteration_cap, mounted_at=MOUNT_PATH)
     tools, system = agent_tools(), system_text(PathName.MANAGED)
     observer.prefix_fingerprint = prefix_fingerprint(tools, system)
     observer.prompt_fingerprint = prompt_fingerprint(tools, system, [{"role": "user", "content": text}])

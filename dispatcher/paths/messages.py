@@ -81,7 +81,10 @@ class _Conversation:
         self._system = system_text(PathName.MESSAGES)
         self._at_cap = False
         self._messages: list[dict[str, Any]] = [
-            {"role": "user", "content": [{"type": "text", "text": question_text(job.question)}]}
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": question_text(job.question, replies=job.iteration_cap)}],
+            }
         ]
 
     async def run(self) -> Outcome:

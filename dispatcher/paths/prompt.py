@@ -81,10 +81,15 @@ def system_text(path: PathName) -> str:
     return "\n\n".join(f"<{section.name}>\n{section.text}\n</{section.name}>" for section in SECTIONS[path])
 
 
-def question_text(question: str, *, mounted_at: str | None = None) -> str:
-    """The user's message; `mounted_at` is where the repository lies, for tools that take absolute paths."""
+def question_text(question: str, *, replies: int, mounted_at: str | None = None) -> str:
+    """The user's message: the question and, since it may differ between two dispatches, the cap in force.
+
+    `replies` is the cap on model requests; a model that isn't told of it is cut off in the middle of its work.
+    `mounted_at` is where the repository lies, for tools that take absolute paths.
+    """
     place = "" if mounted_at is None else f"<repository>\nThe repository's root is {mounted_at}.\n</repository>\n\n"
-    return f"{place}<question>\n{question.strip()}\n</question>"
+    limit = f"<limit>\nYour replies are limited to {replies}, the one with the answer included.\n</limit>\n\n"
+    return f"{place}{limit}<question>\n{question.strip()}\n</question>"
 
 
 def answer_now_text(path: PathName) -> str:

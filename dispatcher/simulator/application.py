@@ -26,6 +26,7 @@ def build_application(world: World) -> ASGIApp:
     handlers: dict[int | type[Exception], Callable[..., Awaitable[Response]]] = {
         Refusal: _refused,
         HTTPException: _no_such_route,
+        Exception: _defect,
     }
     return Gate(Starlette(routes=routes, exception_handlers=handlers), world)
 
@@ -85,3 +86,7 @@ async def _refused(request: Request, refusal: Refusal) -> Response:
 async def _no_such_route(request: Request, error: HTTPException) -> Response:
     refusal = Refusal(error.status_code, error.detail)
     return JSONResponse(refusal.body(request.state.request_id), error.status_code)
+
+
+async def _defect(request: Request, _error: Exception) -> Response:
+    return JSONResponse(Refusal(500, "Internal server error").body(request.state.request_id), 500)

@@ -19,7 +19,7 @@ async def json_object(request: Request) -> dict[str, Any]:
     if len(raw) > _LARGEST_BODY:
         raise Refusal(413, "Request exceeds the maximum size")
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise invalid("The request body is not valid JSON") from None
     if b"\\ud" in raw.lower() and not _is_encodable(body):
@@ -43,3 +43,8 @@ def _is_encodable(body: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _no_number(name: str) -> float:
+    """Python reads NaN and Infinity, JSON has neither."""
+    raise ValueError(name)

@@ -22,10 +22,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from dispatcher.adr.notation import Contradictions, Name, Strict
+from dispatcher.document.notation import Contradictions, Name, Strict
 from dispatcher.errors import InvalidImport
 from dispatcher.telemetry.conversion import FACTORS, Converter, Unit, converter, refusal
-from dispatcher.telemetry.document import read_document
+from dispatcher.document.reading import read_document
 from dispatcher.telemetry.target import Kind, Target, targets
 
 DERIVED = frozenset({"dispatch_id", "attempt", "role"})

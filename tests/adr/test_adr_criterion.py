@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dispatcher.adr.criterion import Criterion, Measure
-from dispatcher.adr.notation import Contradictions
+from dispatcher.document.notation import Contradictions
 
 PRODUCTION = {
     "source": "production-telemetry",

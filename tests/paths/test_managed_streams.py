@@ -30,11 +30,11 @@ def figures(seen: Observation) -> tuple[object, ...]:
 @pytest.mark.parametrize("abruptly", [False, True], ids=["in good order", "abruptly"])
 async def test_a_connection_cut_at_any_event_changes_neither_the_answer_nor_the_figures(abruptly: bool):
     """The event at the cut, the last one included, is only in the history."""
+    whole = await play(ScriptedSessions(SUBMITS))
     servers = [ScriptedSessions(SUBMITS, cut={index}, abruptly=abruptly) for index in EVENTS]
-    whole, *runs = await asyncio.gather(play(ScriptedSessions(SUBMITS)), *map(play, servers))
+    runs = [await play(server) for server in servers]
 
-    assert [outcome for outcome, _ in runs] == [whole[0]] * len(EVENTS)
-    assert [figures(seen) for _, seen in runs] == [figures(whole[1])] * len(EVENTS)
+    assert [(outcome, figures(seen)) for outcome, seen in runs] == [(whole[0], figures(whole[1]))] * len(EVENTS)
     assert [server.connections for server in servers] == [2] * len(EVENTS)
     assert [len(server.answers) for server in servers] == [1] * len(EVENTS)
 
@@ -124,7 +124,7 @@ async def test_a_report_accepted_before_the_stream_is_lost_is_a_success_with_par
 
     assert (outcome.status, seen.usage_quality, seen.cost_nanousd) == (Status.SUCCESS, UsageQuality.PARTIAL, None)
     assert seen.drain_ms is not None
-    assert 1_900 <= seen.drain_ms <= 3_000
+    assert 1_900 <= seen.drain_ms <= 6_000
 
 
 async def test_the_old_end_of_an_earlier_turn_is_not_the_end_of_ours():

@@ -162,7 +162,6 @@ def test_a_forked_child_makes_clients_of_its_own_and_disturbs_none_of_the_parent
             await ask(claude, stream=False)
             child = os.fork()
             if child == 0:
-                claude.forget()
                 asking = threading.Thread(target=lambda: asyncio.run(ask(claude, stream=False)))
                 asking.start()
                 asking.join(10)

@@ -41,9 +41,11 @@ def test_the_paths_differ_in_how_the_answer_is_delivered_alone() -> None:
 
 
 def test_the_question_stands_at_the_end_of_the_prompt() -> None:
-    assert question_text(" Where? \n") == "<question>\nWhere?\n</question>"
-    assert question_text("Where?", mounted_at="/workspace/r").endswith("<question>\nWhere?\n</question>")
-    assert "/workspace/r" in question_text("Where?", mounted_at="/workspace/r")
+    limit = "<limit>\nYour replies are limited to 8, the one with the answer included.\n</limit>\n\n"
+    assert question_text(" Where? \n", replies=8) == f"{limit}<question>\nWhere?\n</question>"
+    mounted = question_text("Where?", replies=8, mounted_at="/workspace/r")
+    assert mounted.endswith(f"{limit}<question>\nWhere?\n</question>")
+    assert "/workspace/r" in mounted
 
 
 def test_the_submit_tool_takes_the_report() -> None:

@@ -196,7 +196,7 @@ def test_a_missing_version_is_refused(shared: Simulator) -> None:
     assert response.json()["error"]["message"] == "anthropic-version: header is required"
 
 
-@pytest.mark.parametrize("raw", ["{", "[]", "null", '{"model": "\\ud800"}'])
+@pytest.mark.parametrize("raw", ["{", "[]", "null", '{"max_tokens": NaN}', '{"model": "\\ud800"}'])
 def test_a_body_that_is_no_object_is_refused(shared: Simulator, raw: str) -> None:
     response = httpx2.post(f"{shared.base_url}/v1/messages", content=raw, headers=HEADERS)
 

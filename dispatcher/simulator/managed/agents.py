@@ -75,9 +75,7 @@ def created_agent(agent_id: str, body: Mapping[str, Any], profiles: Profiles, no
 def update_agent(agent: Agent, body: Mapping[str, Any], profiles: Profiles, now: dt.datetime) -> None:
     """Add a version, unless nothing changes. Status 409 where the caller's `version` isn't the current one."""
     fields.only_known(body, _KNOWN | {"version"})
-    expected = body.get("version")
-    if expected is not None and (isinstance(expected, bool) or not isinstance(expected, int) or expected < 1):
-        raise invalid("version: Input should be greater than or equal to 1")
+    expected = fields.version(body)
     if agent.archived_at is not None:
         raise invalid(f"agent {agent.id} is archived", error_code="agent_archived")
     if expected is not None and expected != len(agent.versions):

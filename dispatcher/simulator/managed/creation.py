@@ -90,7 +90,7 @@ def _agent_snapshot(world: World, reference: object) -> dict[str, Any]:
     agent = world.store.agent(fields.text(reference, "id"))
     if agent.archived_at is not None:
         raise invalid(f"agent {agent.id} is archived", error_code="agent_archived")
-    snapshot = agent.snapshot(reference.get("version"))
+    snapshot = agent.snapshot(fields.version(reference))
     return {**snapshot, **_overrides(reference, world.profiles)} if overriding else snapshot
 
 

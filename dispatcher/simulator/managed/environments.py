@@ -97,9 +97,7 @@ def _networking(value: object) -> dict[str, Any]:
         return {"type": "unrestricted"}
     if kind != "limited" or not isinstance(value, dict):
         raise invalid("config.networking.type: Input should be 'unrestricted' or 'limited'")
-    hosts = value.get("allowed_hosts") or []
-    if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
-        raise invalid("config.networking.allowed_hosts: Input should be a list of strings")
+    hosts = fields.texts(value, "allowed_hosts")
     switches = {name: bool(value.get(name)) for name in ("allow_mcp_servers", "allow_package_managers")}
     return {"type": "limited", "allowed_hosts": hosts, **switches}
 
@@ -107,4 +105,4 @@ def _networking(value: object) -> dict[str, Any]:
 def _packages(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid("config.packages: Input should be an object")
-    return {"type": "packages", **{manager: list(value.get(manager) or []) for manager in _PACKAGE_MANAGERS}}
+    return {"type": "packages", **{manager: fields.texts(value, manager) for manager in _PACKAGE_MANAGERS}}

@@ -47,6 +47,24 @@ def objects(body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return value
 
 
+def texts(body: Mapping[str, Any], name: str) -> list[str]:
+    """A list of strings; empty where it is null or absent."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise invalid(f"{name}: Input should be a list of strings")
+    return value
+
+
+def version(body: Mapping[str, Any]) -> int | None:
+    """An agent's version; None where it is null or absent."""
+    value = body.get("version")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise invalid("version: Input should be greater than or equal to 1")
+    return value
+
+
 def metadata(body: Mapping[str, Any]) -> dict[str, str]:
     """Key-value pairs within the API's bounds."""
     return _bounded(_pairs(body))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dispatcher.simulator.managed import fields
 from dispatcher.simulator.managed.container import BUILT_IN_TOOLS, SCHEMAS
 from dispatcher.simulator.refusal import invalid
+from dispatcher.simulator.schema_shape import check_shape
 
 TOOLSET = "agent_toolset_20260401"
 _MOST_TOOLS = 256
@@ -76,14 +78,18 @@ def _resolved_custom(tool: Mapping[str, Any], place: str) -> dict[str, Any]:
     schema = tool.get("input_schema")
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise invalid(f"{place}.custom.input_schema.type: Input should be 'object'")
+    check_shape(schema, f"{place}.custom.input_schema")
     return {"type": "custom", "name": tool["name"], "description": tool["description"], "input_schema": schema}
 
 
 def _resolved_toolset(tool: Mapping[str, Any], place: str) -> dict[str, Any]:
-    default = _config(tool.get("default_config") or {}, {"enabled": True, "permission_policy": _ALLOW}, place)
+    given = tool.get("default_config") or {}
+    if not isinstance(given, Mapping):
+        raise invalid(f"{place}.default_config: Input should be an object")
+    default = _config(given, {"enabled": True, "permission_policy": _ALLOW}, place)
     configs: list[dict[str, Any]] = []
-    for index, config in enumerate(tool.get("configs") or ()):
-        name = config.get("name") if isinstance(config, dict) else None
+    for index, config in enumerate(fields.objects(tool, "configs")):
+        name = config.get("name")
         if name not in BUILT_IN_TOOLS:
             raise invalid(f"{place}.configs.{index}.name: Input should be one of {', '.join(BUILT_IN_TOOLS)}")
         if name in [known["name"] for known in configs]:

@@ -84,7 +84,7 @@ class _Exchange:
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The frames at their times; what was generated when the client went away is charged all the same."""
-        clock, sent, body = self.world.clock, 0, list(body_frames(self.ending.content))
+        clock, sent, body, charged = self.world.clock, 0, list(body_frames(self.ending.content)), False
         await clock.wait(self.inference.first_token_s)
         self.world.inferences.cache.begin_response(self.inference.prompt)
         try:
@@ -93,20 +93,18 @@ class _Exchange:
             async for one in clock.paced(self._timed(body)):
                 sent += 1
                 yield frame(one)
-            for last in closing(self.ending, self._usage(self.ending.output_tokens)):
+            usage, charged = self._usage(self.ending.output_tokens), True
+            self._charge(usage)
+            for last in closing(self.ending, usage):
                 yield frame(last)
         finally:
-            self._charge(self._usage(self._written(sent, len(body))))
+            if not charged:
+                self._charge(self._usage(max(1, self.ending.output_tokens * sent // max(1, len(body)))))
 
     def _timed(self, frames: list[Frame]) -> Iterator[tuple[float, Frame]]:
         length = self.inference.generation_s * self._generated_share()
         for index, one in enumerate(frames):
             yield length * index / len(frames), one
-
-    def _written(self, sent: int, frames: int) -> int:
-        """Output tokens by the time that so many frames were sent; the first token is written before any of them."""
-        total = self.ending.output_tokens
-        return total if sent == frames else max(1, total * sent // frames)
 
     def _generated_share(self) -> float:
         return self.ending.output_tokens / self.inference.output_tokens

@@ -11,6 +11,7 @@ from dispatcher.simulator.messages.schemas import check_output_config, check_str
 from dispatcher.simulator.messages.turns import check_messages, check_system
 from dispatcher.simulator.profiles import ModelProfile, Profiles, Rules
 from dispatcher.simulator.refusal import invalid, not_found
+from dispatcher.simulator.schema_shape import check_shape
 
 CURRENT_VERSION = "2026-10-21"
 VERSIONS = frozenset({"2023-01-01", "2023-06-01", CURRENT_VERSION})
@@ -130,6 +131,7 @@ def _check_tool(tool: object, place: str) -> None:
         raise invalid(f"{place}.custom.input_schema: Field required")
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise invalid(f"{place}.custom.input_schema.type: Input should be 'object'")
+    check_shape(schema, f"{place}.custom.input_schema")
     if tool.get("strict"):
         check_strict_tool(schema, place)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dispatcher.simulator.refusal import Refusal, invalid
+from dispatcher.simulator.schema_shape import check_shape
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _UNSUPPORTED = frozenset(
@@ -48,6 +49,7 @@ def check_output_config(config: object) -> None:
         raise invalid("output_config.format.type: Input should be 'json_schema'")
     if not isinstance(form.get("schema"), dict):
         raise invalid("output_config.format.schema: Field required")
+    check_shape(form["schema"], "output_config.format.schema")
     _check_schema(form["schema"], "output_config.format.schema")
 
 

@@ -1,4 +1,4 @@
-"""How values are written in an acceptance block: exact numbers, durations, days, and objects without unknown keys."""
+"""How values are written in a document: exact numbers, durations, days, and objects without unknown keys."""
 
 from __future__ import annotations
 
@@ -75,6 +75,6 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}$")]
 
 
 class Strict(BaseModel):
-    """A value read from a record: frozen, complete, and without a key it doesn't know."""
+    """A value read from a document: frozen, complete, and without a key it doesn't know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
