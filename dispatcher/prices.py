@@ -38,9 +38,13 @@ def _band_problems(rates: list[Rates]) -> Iterator[str]:
     for since in sorted({rate.since for rate in rates}):
         bounds = [rate.up_to_prompt_tokens for rate in rates if rate.since == since]
         if bounds.count(None) != 1:
-            yield f"of the prices since {since} exactly one is without up_to_prompt_tokens"
-        if len(set(bounds)) < len(bounds):
-            yield f"two prices since {since} have the same up_to_prompt_tokens"
+            yield (
+                f"of the prices since {since}, {bounds.count(None)} are without up_to_prompt_tokens: "
+                "exactly one must be, for every longer prompt"
+            )
+        limits = [bound for bound in bounds if bound is not None]
+        for limit in sorted({limit for limit in limits if limits.count(limit) > 1}):
+            yield f"of the prices since {since}, {limits.count(limit)} have the same up_to_prompt_tokens {limit}"
 
 
 class PriceTable(Strict):
@@ -51,16 +55,18 @@ class PriceTable(Strict):
     session_hour: int = Field(ge=0)
     web_search: int = Field(ge=0)
     aliases: dict[str, str]
-    models: dict[str, list[Rates]]
+    models: dict[str, Annotated[list[Rates], Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _consistent(self) -> PriceTable:
-        problems = [
-            f"aliases.{name}: {target} has no prices" for name, target in self.aliases.items() if target not in self.models
+        aliases = [
+            (("aliases", name), f"{target!r} is no model with prices; state one of models")
+            for name, target in self.aliases.items()
+            if target not in self.models
         ]
-        problems += [f"models.{model}: {text}" for model, rates in self.models.items() for text in _band_problems(rates)]
-        if problems:
-            raise Contradictions(problems)
+        bands = [(("models", model), text) for model, rates in self.models.items() for text in _band_problems(rates)]
+        if aliases or bands:
+            raise Contradictions([], [*aliases, *bands])
         return self
 
     @classmethod

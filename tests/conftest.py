@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import freezegun
 import pytest
 
 # freezegun reads every public name of a package, and would import the lazy ones' modules under its frozen clock.
 import dispatcher.prices  # noqa: F401
+
+# A frozen monotonic clock lies decades ahead: a timer that an event loop on another thread sets meanwhile, such as the
+# simulator's, would never fire again.
+freezegun.configure(extend_ignore_list=["asyncio"])
 
 if TYPE_CHECKING:
     from dispatcher.settings import Settings

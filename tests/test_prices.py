@@ -4,15 +4,12 @@ import dataclasses
 import datetime as dt
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.action.observation import Usage
-from dispatcher.errors import InvalidPolicy
 from dispatcher.prices import PriceTable
 
 FILE = Path(__file__).parents[1] / "policies" / "prices.yml"
@@ -198,79 +195,6 @@ def test_running_time_is_rounded_by_half_a_nano_dollar_at_most(active_ms: int) -
 def test_half_a_nano_dollar_is_rounded_up() -> None:
     odd = PRICES.model_copy(update={"session_hour": 1_800_000})
     assert [odd.runtime_cost_nanousd(active_ms) for active_ms in (1, 2, 3)] == [1, 1, 2]
-
-
-def _document(**changes: Any) -> dict[str, Any]:
-    rates = {"since": "2026-01-01", "input": 1, "cache_write_5m": 1, "cache_write_1h": 2, "cache_read": 0, "output": 5}
-    good = {
-        "schema": 1,
-        "version": "v",
-        "session_hour": 1,
-        "web_search": 1,
-        "aliases": {},
-        "models": {"m": [rates | changes.pop("rates", {})]},
-    }
-    return good | changes
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    return tmp_path / "prices.yml"
-
-
-def problems(file: Path, text: str | bytes) -> str:
-    file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InvalidPolicy) as refusal:
-        PriceTable.load(file)
-    assert refusal.value.subject == str(file)
-    return "\n".join(refusal.value.problems)
-
-
-def test_a_good_file_is_read(written: Path) -> None:
-    written.write_text(yaml.safe_dump(_document()))
-    assert PriceTable.load(written).cost_nanousd("m", usage(1, output=1), TODAY) == 6
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"schema": 2}, "schema: "),
-        ({"version": ""}, "version: "),
-        ({"session_hour": 0.08}, "session_hour: "),
-        ({"session_hour": "1"}, "session_hour: "),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"aliases": {"a": "nobody"}}, "aliases name models without prices: nobody"),
-        ({"rates": {"input": -1}}, "models.m.0.input: "),
-        ({"rates": {"input": 1.5}}, "models.m.0.input: "),
-        ({"rates": {"outputs": 1}}, "models.m.0.outputs: Extra inputs are not permitted"),
-        ({"rates": {"since": "yesterday"}}, "models.m.0.since: "),
-        ({"rates": {"up_to_prompt_tokens": 0}}, "models.m.0.up_to_prompt_tokens: "),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_a_bad_value_is_named_with_its_place(written: Path, changes: dict[str, Any], words: str) -> None:
-    assert words in problems(written, yaml.safe_dump(_document(**changes)))
-
-
-def test_all_problems_of_a_file_are_listed_at_once(written: Path) -> None:
-    document = _document(schema=9, colour="red", rates={"input": -1, "cache_read": None, "since": 5})
-    del document["web_search"]
-    places = [line.partition(": ")[0] for line in problems(written, yaml.safe_dump(document)).splitlines()]
-    expected = {"schema", "colour", "web_search", "models.m.0.input", "models.m.0.cache_read", "models.m.0.since"}
-    assert expected == set(places)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "just words", "- a list", "a: [unclosed", "a: b: c", b"\xff\xfe\x00", "!!python/object:os.system {}"],
-)
-def test_a_file_that_holds_no_table_is_one_clear_error(written: Path, text: str | bytes) -> None:
-    assert problems(written, text)
-
-
-def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(InvalidPolicy, match=r"can't be read: .*No such file"):
-        PriceTable.load(tmp_path / "prices.yml")
 
 
 def _alone(spent: Usage, name: str) -> Usage:

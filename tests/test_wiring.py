@@ -90,7 +90,7 @@ def test_a_forked_child_keeps_the_last_good_flag_state_of_its_parent(live_settin
     if child == 0:
         try:
             decision = dispatcher.dispatch_research(action).decision
-            os._exit(0 if decision.flag_stale and decision.reason == "repository_not_mountable" else 1)
+            os._exit(0 if decision.reason == "repository_not_mountable" else 1)
         except BaseException:  # noqa: BLE001
             os._exit(2)
     _, code = os.waitpid(child, 0)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dispatcher.cli.adr import ORIGINS
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 UNREADABLE = 2
 GATE_CODES = {"SHIP": 0, "ROLLBACK": 1, "HOLD": 3, "INVALID": 4}
 _PRECEDENCE = (UNREADABLE, 4, 1, 3, 0)
-ORIGINS = ("production", "spike", "shadow", "import", "simulated")
 
 
 @click.command()

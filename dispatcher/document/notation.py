@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from dispatcher.document.tree import Path
+
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST = Decimal(10) ** 15
 _MOST_DECIMALS = 30
 
 
 class Contradictions(ValueError):
-    """Statements that are each well formed and together mean nothing; every one of them is listed."""
+    """Statements that are each well formed and together mean nothing; every one of them is listed.
 
-    def __init__(self, problems: list[str]) -> None:
+    `problems` are about the value as a whole; each of `inside` is about the value at a path below it.
+    """
+
+    def __init__(self, problems: Sequence[str], inside: Sequence[tuple[Path, str]] = ()) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(problems))
+        self.inside = tuple(inside)
+        super().__init__("; ".join([*problems, *(sentence for _, sentence in inside)]))
 
 
 def _exact(value: object) -> object:
@@ -50,12 +59,12 @@ def _duration(value: object) -> object:
 
 
 def _date(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, dt.date):
         return value
-    try:
-        return dt.date.fromisoformat(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a date: write YYYY-MM-DD") from None
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        with suppress(ValueError):
+            return dt.date.fromisoformat(value)
+    raise ValueError(f"{value!r} is not a date: write YYYY-MM-DD")
 
 
 def as_tuple(value: object) -> object:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from dispatcher.document.notation import Contradictions
+from dispatcher.document.tree import Path as Place
 from dispatcher.document.tree import Problem, Tree, read_tree
 from dispatcher.errors import InvalidInput
 
@@ -62,25 +63,31 @@ def problems_of(error: ValidationError, tree: Tree) -> list[Problem]:
     problems = []
     for item in error.errors(include_url=False):
         # A wrong key is marked by "[key]" after it; the document has only the key.
-        path = tuple(part for part in item["loc"] if part != "[key]")
-        line, place = tree.line_of(path), _place(path)
-        problems += [Problem(line, f"{place}{sentence}") for sentence in _sentences(item)]
+        around = tuple(part for part in item["loc"] if part != "[key]")
+        for below, sentence in _sentences(item):
+            path = (*around, *below)
+            problems.append(Problem(tree.line_of(path), f"{_place(path)}{sentence}"))
     return problems
 
 
-def _sentences(item: Any) -> tuple[str, ...]:
+def _sentences(item: Any) -> list[tuple[Place, str]]:
+    """What is said about a value, or about one at a path below it."""
     cause = item.get("ctx", {}).get("error")
     if isinstance(cause, Contradictions):
-        return cause.problems
+        return [*(((), problem) for problem in cause.problems), *cause.inside]
+    return [((), _sentence(item, cause))]
+
+
+def _sentence(item: Any, cause: ValueError | None) -> str:
     if cause is not None:
-        return (str(cause),)
+        return _DECIMAL.sub(r"\1", str(cause))
     if item["type"] == "string_pattern_mismatch":
-        return (f"{item['input']!r} is not of the form {item['ctx']['pattern']}",)
+        return f"{item['input']!r} is not of the form {item['ctx']['pattern']}"
     message = _DECIMAL.sub(r"\1", item["msg"])
-    return (_SENTENCES.get(item["type"]) or message[0].lower() + message[1:],)
+    return _SENTENCES.get(item["type"]) or message[0].lower() + message[1:]
 
 
-def _place(path: tuple[str | int, ...]) -> str:
+def _place(path: Place) -> str:
     place = ""
     for part in path:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part

@@ -17,6 +17,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,30}")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 
 Path = tuple[str | int, ...]
@@ -24,13 +26,16 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """What is wrong, and on which line of the file, counted from 1."""
+    """What is wrong, and on which line of the file, counted from 1.
+
+    What stands before the `@` of an address may be a token, and is not shown.
+    """
 
     line: int
     text: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.text}"
+        return f"line {self.line}: {_CREDENTIALS.sub('…@', self.text)}"
 
 
 @dataclass(slots=True)
@@ -59,6 +64,21 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, "an alias stands for another value", mark)
         return super().compose_node(parent, index)
 
+    def compose_scalar_node(self, anchor: dict[str, Node]) -> ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        if _SURROGATE.search(node.value):
+            said = "an escape is half a character: write the character itself"
+            raise yaml.composer.ComposerError(None, None, said, node.start_mark)
+        return node
+
+    def get_single_node(self) -> Node | None:
+        try:
+            return super().get_single_node()
+        except (ValueError, OverflowError):
+            # PyYAML makes numbers of escapes and of the version without looking at their size.
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(problem="an escape or a version is out of range", problem_mark=mark) from None
+
 
 def read_tree(text: str, first_line: int, *, typed: bool) -> Tree:
     """Read a YAML mapping whose first line is `first_line` of its file; never raises.
@@ -75,12 +95,18 @@ def read_tree(text: str, first_line: int, *, typed: bool) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + (mark.line if mark else 0)
-        tree.problems.append(Problem(line, f"is not YAML: {error.problem or error.context}"))
+        tree.problems.append(Problem(line, f"is not YAML: {_sentence(error)}"))
     except yaml.YAMLError as error:
         tree.problems.append(Problem(first_line, f"is not YAML: {str(error).splitlines()[0]}"))
     except RecursionError:
         tree.problems.append(Problem(first_line, "is nested too deeply"))
     return tree
+
+
+def _sentence(error: yaml.MarkedYAMLError) -> str:
+    found = error.problem or "it can't be parsed"
+    # What was expected stands in the context only where the problem goes on from it.
+    return f"{error.context}, {found}" if found.startswith("but ") else found
 
 
 def _build(node: Node, path: Path, first_line: int, tree: Tree, *, typed: bool) -> Any:

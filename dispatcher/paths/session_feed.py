@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,10 @@ class SessionFeed:
             await asyncio.wait({arriving})
             if not arriving.cancelled():
                 arriving.exception()
-        if self._stream is not None:
-            await self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with suppress(Failed), failing_at(ErrorStage.STREAM):
+                await stream.close()
 
     async def _arrival(self, timeout_s: float | None) -> Event | None:
         if self._arriving is None:

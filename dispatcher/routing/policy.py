@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,22 @@ DEFAULT_VARIANT = "legacy"
 FEATURE_FILE = "agent_research.yml"
 REPOSITORIES_FILE = "repositories.yml"
 
+_ADDRESS = re.compile(r"https://github\.com/[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
+
 
 def _variable(name: str) -> str:
     # A token pasted in place of the variable's name must not come back in the message.
     if not (name.isascii() and name.isidentifier() and name.isupper()):
         raise ValueError("is not the name of an environment variable; a token never stands here")
     return name
+
+
+def _address(address: str) -> str:
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(
+            "is not an address of the form https://github.com/<owner>/<repository>, without user and token"
+        )
+    return address
 
 
 class _VariantDefinition(Strict):
@@ -38,15 +49,15 @@ class _VariantDefinition(Strict):
 
     @model_validator(mode="after")
     def _what_the_path_takes(self) -> _VariantDefinition:
-        problems = []
+        problems: list[tuple[tuple[str], str]] = []
         if self.path is PathName.MESSAGES and self.max_tokens is None:
-            problems.append("max_tokens is missing: every request on the messages path states it")
+            problems.append((("max_tokens",), "is missing: every request on the messages path states it"))
         if self.path is PathName.MANAGED and self.max_tokens is not None:
-            problems.append("max_tokens is of the messages path only; the platform has no such setting")
+            problems.append((("max_tokens",), "is of the messages path only; the platform has no such setting"))
         if self.path is PathName.MANAGED and self.prompt_caching:
-            problems.append("prompt_caching is of the messages path only; the platform caches itself")
+            problems.append((("prompt_caching",), "is of the messages path only; the platform caches itself"))
         if problems:
-            raise Contradictions(problems)
+            raise Contradictions([], problems)
         return self
 
     def variant(self, name: str) -> Variant:
@@ -63,11 +74,12 @@ class _FeaturePolicy(Strict):
     def _default_is_registered(self) -> _FeaturePolicy:
         default = self.variants.get(DEFAULT_VARIANT)
         if default is None or default.path is not PathName.MESSAGES:
-            raise ValueError("variants.legacy must be registered, on the messages path: every brake leads to it")
+            sentence = "must be registered, on the messages path: every brake leads to it"
+            raise Contradictions([], [(("variants", DEFAULT_VARIANT), sentence)])
         return self
 
 
-_Address = Annotated[str, Field(pattern=r"^https://github\.com/[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
+_Address = Annotated[str, AfterValidator(_address)]
 
 
 class _RepositoriesPolicy(Strict):
@@ -119,7 +131,11 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 def _read(path: Path, model: type[_Model], problems: list[str]) -> _Model | None:
     """The validated file, or None after adding what is wrong with it to `problems`."""
-    if not path.exists():
+    try:
+        missing = not path.exists()
+    except OSError:
+        missing = False  # reading it says why it can't be looked at
+    if missing:
         problems.append(f"{path.name}: no such file; set DISPATCHER_POLICIES_DIR to the directory that holds it")
         return None
     try:

@@ -23,9 +23,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dispatcher.document.notation import Contradictions, Name, Strict
+from dispatcher.document.reading import read_document
 from dispatcher.errors import InvalidImport
 from dispatcher.telemetry.conversion import FACTORS, Converter, Unit, converter, refusal
-from dispatcher.document.reading import read_document
 from dispatcher.telemetry.target import Kind, Target, targets
 
 DERIVED = frozenset({"dispatch_id", "attempt", "role"})
@@ -117,25 +117,28 @@ class ImportMap(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> ImportMap:
-        problems = [
-            f"columns.{name}: {problem}"
+        inside = [
+            (("columns", name), problem)
             for name, column in self.columns.items()
             for problem in column.problems(targets()[name])
         ]
-        problems += [
-            f"constants.{name}: {problem}"
+        inside += [
+            (("constants", name), problem)
             for name, text in self.constants.items()
             for problem in refusal(converter(targets()[name]), text)
         ]
-        problems += [f"{name} is mapped and constant at once" for name in self.columns.keys() & self.constants.keys()]
+        inside += [
+            (("constants", name), "is mapped and constant at once: state one of the two")
+            for name in self.columns.keys() & self.constants.keys()
+        ]
         stated = self.columns.keys() | self.constants.keys() | DERIVED
-        problems += [
+        problems = [
             f"{target.name} is missing: every row has it, so map a column to it or state a constant"
             for target in targets().values()
             if target.required and target.name not in stated
         ]
-        if problems:
-            raise Contradictions(sorted(problems))
+        if problems or inside:
+            raise Contradictions(problems, inside)
         return self
 
     @property

@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from dispatcher.action.decision import PathName
 from dispatcher.action.observation import Status
 from dispatcher.document.notation import Contradictions, Date, Number, Strict, as_tuple
+from dispatcher.document.reading import read_document
 from dispatcher.errors import InvalidRecord
 from dispatcher.telemetry.distribution import DistributionRow, Times
-from dispatcher.document.reading import read_document
 
 _Text = Annotated[str, Field(min_length=1)]
 _Milliseconds = Annotated[int, Field(gt=0)]

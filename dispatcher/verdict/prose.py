@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import textwrap
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
@@ -16,6 +17,7 @@ from dispatcher.verdict.measures import counts_exceedances
 from dispatcher.verdict.report import PERCENTILES, title_of
 from dispatcher.verdict.wording import LEFT_OUT, REASONS
 
+_WIDTH = 100
 _DECISIONS = {
     Outcome.SHIP: "Every gate has shown that its limit is kept, and no guard stands in the way.",
     Outcome.ROLLBACK: "A gate has shown that its limit is broken.",
@@ -31,11 +33,20 @@ def as_text(verdict: Verdict) -> str:
     """The whole report: what is decided, why, each criterion with its evidence, and who was left out."""
     lines = [f"# {title_of(verdict)}", "", *_standing(verdict), "", _DECISIONS[verdict.outcome], ""]
     lines += [f"- {reason}: {REASONS[reason]}." for reason in verdict.reasons]
+    lines += [""] if verdict.reasons else []
     for finding in verdict.findings:
-        lines += ["", *_finding(finding, verdict)]
-    lines += ["", "## Left out", "", *_left_out(verdict), "", f"Percentiles are {PERCENTILES}."]
+        lines += [*_finding(finding, verdict), ""]
+    lines += ["## Left out", "", *_left_out(verdict), "", f"Percentiles are {PERCENTILES}."]
     lines.append("Every figure carries its SQL in `dispatcher verdict --json`.")
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+    return "\n".join(map(_wrapped, lines)) + "\n"
+
+
+def _wrapped(line: str) -> str:
+    """A line as a paragraph of the width of a terminal; a heading stays one line."""
+    if line.startswith("#"):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _standing(verdict: Verdict) -> Iterator[str]:
@@ -133,8 +144,8 @@ def _evidence(finding: Finding, look: Look) -> str:
     assert look.half_width_pass is not None
     assert look.half_width_fail is not None
     return (
-        f"the difference to the limit is ${look.difference:.6f}; a pass needs it at or below "
-        f"${-look.half_width_pass:.6f}, a fail above ${look.half_width_fail:.6f}"
+        f"the difference to the limit is {_dollars(look.difference)}; a pass needs it at or below "
+        f"{_dollars(-look.half_width_pass)}, a fail above {_dollars(look.half_width_fail)}"
     )
 
 
@@ -184,11 +195,15 @@ def _figure(criterion: Criterion, value: Fraction | None) -> str:
     if value is None:
         return "none"
     if criterion.measure is Measure.COST:
-        return f"${float(value):.6f}"
+        return _dollars(float(value))
     if criterion.measure is Measure.OUTPUT_VALID:
         return f"{float(100 * value):.4g} %"
     whole = f"{math.floor(value):,}".replace(",", " ")
     return f"{whole} ms" if value.denominator == 1 else f"{float(value):g} ms"
+
+
+def _dollars(value: float) -> str:
+    return f"{'-' if value < 0 else ''}${abs(value):.6f}"
 
 
 def _e(logarithm: float) -> str:

@@ -41,11 +41,13 @@ def judge_share(case: Case, criterion: Criterion) -> Finding:
         state = State.INCONCLUSIVE if state is State.PASS else state
         reasons |= set() if state is State.FAIL else {Reason.UNKNOWN_SHARE}
     tenants = _alarmed(case, criterion)
+    if tenants and state is not State.FAIL:
+        reasons.add(Reason.TENANT_ALARM)
     assert criterion.limit is not None
     return Finding(
         criterion=criterion,
         state=state,
-        reasons=ordered(reasons | ({Reason.TENANT_ALARM} if tenants else set())),
+        reasons=ordered(reasons),
         limit=Fraction(criterion.limit),
         levels=case.levels,
         failed_once=standing.failed_once,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import subprocess
 import time
@@ -26,8 +27,23 @@ HAIKU = "claude-haiku-4-5"
 
 _FILES = {
     "README.md": "# Shop\n\nA shop with a kill switch.\n",
-    "shop/switch.py": 'KILL_FILE = "KILL"\n\n\ndef kill_switch_is_set(path):\n    """Look at the kill switch."""\n    return (path / KILL_FILE).exists()\n',
-    "shop/orders.py": "from shop.switch import kill_switch_is_set\n\n\ndef take_order(path, order):\n    if kill_switch_is_set(path):\n        raise RuntimeError('the kill switch is set')\n    return order\n",
+    "shop/switch.py": """\
+KILL_FILE = "KILL"
+
+
+def kill_switch_is_set(path):
+    # Look at the kill switch.
+    return (path / KILL_FILE).exists()
+""",
+    "shop/orders.py": """\
+from shop.switch import kill_switch_is_set
+
+
+def take_order(path, order):
+    if kill_switch_is_set(path):
+        raise RuntimeError("the kill switch is set")
+    return order
+""",
 }
 
 
@@ -41,6 +57,12 @@ def make_repository(folder: Path) -> Checkout:
         subprocess.run([*git, *command], check=True, capture_output=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     return Checkout(folder, head, URL)
+
+
+def committed_lines(checkout: Checkout, file: str) -> list[str]:
+    """The lines of a file as they were committed."""
+    shown = ["git", "-C", str(checkout.root), "show", f"{checkout.commit_sha}:{file}"]
+    return subprocess.run(shown, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
 ANY_CHECKOUT = Checkout(Path("/nowhere"), "0" * 40, URL)
@@ -91,6 +113,11 @@ class Watched:
     @property
     def seen(self) -> Observation:
         return self.observer.observed()
+
+
+async def until_a_request_started(watched: Watched) -> None:
+    while not watched.observer.iterations:  # noqa: ASYNC110 - an observer has no event to wait for
+        await asyncio.sleep(0.005)
 
 
 async def run_once(path: ManagedPath, job: Job) -> tuple[Outcome, Observation]:

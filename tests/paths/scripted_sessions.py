@@ -11,98 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from session_scripts import AWAIT_ANSWER, FOREVER, MESSAGE_ID, Event, idle
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-
-Event = dict[str, Any]
-
-AWAIT_ANSWER: Event = {"type": "await answer"}
-"""In a script: go on once the client has answered everything that is waited for."""
-
-MESSAGE_ID = "sevt_message"
-REPORT = {"summary": "It is read there.", "findings": [{"claim": "c", "file": "a.py", "line": 1, "evidence": "e"}]}
-INVALID_REPORT = {"summary": "It is read there.", "findings": []}
-
-
-def request_start(number: int) -> Event:
-    return {"type": "span.model_request_start", "id": f"sevt_start_{number}"}
-
-
-def request_end(number: int, *, uncached: int = 10, output: int = 5, read: int = 0, written: int = 0) -> Event:
-    usage = {
-        "input_tokens": uncached,
-        "output_tokens": output,
-        "cache_read_input_tokens": read,
-        "cache_creation_input_tokens": written,
-    }
-    return {
-        "type": "span.model_request_end",
-        "id": f"sevt_end_{number}",
-        "model_request_start_id": f"sevt_start_{number}",
-        "is_error": False,
-        "model_usage": usage,
-    }
-
-
-def tool_use(event_id: str, name: str = "read") -> Event:
-    return {"type": "agent.tool_use", "id": event_id, "name": name, "input": {}}
-
-
-def tool_result(event_id: str, *, is_error: bool = False) -> Event:
-    return {"type": "agent.tool_result", "id": f"{event_id}_result", "tool_use_id": event_id, "is_error": is_error}
-
-
-def custom_use(event_id: str, value: object, name: str = "submit_result") -> Event:
-    return {"type": "agent.custom_tool_use", "id": event_id, "name": name, "input": value}
-
-
-def message(event_id: str, text: str) -> Event:
-    return {"type": "agent.message", "id": event_id, "content": [{"type": "text", "text": text}]}
-
-
-def idle(event_id: str, reason: str = "end_turn") -> Event:
-    return {"type": "session.status_idle", "id": event_id, "stop_reason": {"type": reason}}
-
-
-def requires(event_id: str, *use_ids: str) -> Event:
-    reason = {"type": "requires_action", "event_ids": list(use_ids)}
-    return {"type": "session.status_idle", "id": event_id, "stop_reason": reason}
-
-
-def error(kind: str, retry: str = "exhausted") -> Event:
-    told = {"type": kind, "message": "told", "retry_status": {"type": retry}}
-    return {"type": "session.error", "id": f"sevt_{kind}", "error": told}
-
-
-def interrupt(event_id: str = "sevt_stranger") -> Event:
-    return {"type": "user.interrupt", "id": event_id, "processed_at": None}
-
-
-def echo(event_id: str = MESSAGE_ID) -> Event:
-    return {"type": "user.message", "id": event_id, "content": []}
-
-
-SUBMITS = (
-    echo(),
-    {"type": "session.status_running", "id": "sevt_running"},
-    request_start(1),
-    tool_use("sevt_read"),
-    request_end(1, written=100),
-    tool_result("sevt_read"),
-    request_start(2),
-    custom_use("sevt_submit", REPORT),
-    request_end(2, read=100, written=7),
-    {"type": "session.usage", "id": "sevt_usage_1"},
-    requires("sevt_waits", "sevt_submit"),
-    AWAIT_ANSWER,
-    request_start(3),
-    request_end(3, read=107),
-    {"type": "session.usage", "id": "sevt_usage_2"},
-    idle("sevt_idle"),
-)
-"""A run that reads once and submits its report in the second of three requests."""
 
 
 @dataclass(eq=False)
@@ -120,7 +33,6 @@ class ScriptedSessions:
     twice: bool = False
     refuses: dict[tuple[str, str], int] = field(default_factory=dict)
     pause_s: float = 0.0
-    stays_running: bool = False
     one_hour_writes: int = 0
     base_url: str = ""
     history: list[Event] = field(default_factory=list)
@@ -150,8 +62,10 @@ class ScriptedSessions:
         config = uvicorn.Config(
             self._application(), lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1
         )
+        config.load()
         server = uvicorn.Server(config)
-        serving = asyncio.create_task(server._serve([listening]))
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listening])
         try:
             yield self
         finally:
@@ -159,9 +73,12 @@ class ScriptedSessions:
                 self._playing.cancel()
             for stream in self._streams:
                 stream.put_nowait(None)
-            server.should_exit = True
-            await serving
-            listening.close()
+            # Not `shutdown`, which takes a tenth of a second whatever there is to wait for.
+            for listener in server.servers:
+                listener.close()
+            for connection in tuple(server.server_state.connections):
+                connection.transport.close()
+            await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
 
     def _application(self) -> Starlette:
         session = "/v1/sessions/{session_id}"
@@ -199,11 +116,15 @@ class ScriptedSessions:
         return JSONResponse({"data": [], "next_page": None})
 
     async def _retrieve(self, request: Request) -> Response:
-        return self._refusal(request) or JSONResponse({"id": "sessions_1", "status": self.status, "usage": self._usage()})
+        return self._refusal(request) or JSONResponse(
+            {"id": "sessions_1", "status": self.status, "usage": self._usage()}
+        )
 
     async def _archive(self, request: Request) -> Response:
         if self.status == "running":
-            return JSONResponse({"type": "error", "error": {"type": "invalid_request_error", "message": "running"}}, 400)
+            return JSONResponse(
+                {"type": "error", "error": {"type": "invalid_request_error", "message": "running"}}, 400
+            )
         self.status = "terminated"
         return JSONResponse({"id": "sessions_1", "status": self.status})
 
@@ -231,8 +152,6 @@ class ScriptedSessions:
 
     def _interrupted(self, event: Event) -> None:
         self._emit(event)
-        if self.stays_running:
-            return
         if self._playing is not None:
             self._playing.cancel()
         self._emit({"type": "session.usage", "id": "sevt_usage_interrupted"})
@@ -247,12 +166,13 @@ class ScriptedSessions:
                 self._answered.clear()
                 self.status = "running"
                 continue
+            if event is FOREVER:
+                await asyncio.Event().wait()
             if self.cut:
                 await self._connected.wait()
             await asyncio.sleep(self.pause_s)
             self._emit(event, cut=index in self.cut)
-        if not self.stays_running:
-            self.status = "idle"
+        self.status = "idle"
 
     def _emit(self, event: Event, *, cut: bool = False) -> None:
         self.history.append(event)

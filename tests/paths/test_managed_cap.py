@@ -7,12 +7,13 @@ import json
 
 import pytest
 from managed_world import make_job, make_path, run_once
-from scripted_sessions import (
+from scripted_sessions import ScriptedSessions
+from session_scripts import (
     AWAIT_ANSWER,
+    FOREVER,
     INVALID_REPORT,
     REPORT,
     Event,
-    ScriptedSessions,
     custom_use,
     echo,
     idle,
@@ -28,7 +29,6 @@ from dispatcher.action.observation import EndedBy, ErrorType, Status, UsageQuali
 
 CAP = 2
 FIRST: tuple[Event, ...] = (echo(), request_start(1), tool_use("t1"), request_end(1), tool_result("t1"))
-NEVER: Event = AWAIT_ANSWER
 
 
 async def play(server: ScriptedSessions):
@@ -38,7 +38,7 @@ async def play(server: ScriptedSessions):
 
 @pytest.mark.parametrize("reply", [[tool_use("t2"), request_end(2)], [request_end(2), tool_use("t2")]])
 async def test_a_run_that_goes_on_past_the_cap_is_stopped_before_the_next_request(reply: list[Event]):
-    server = ScriptedSessions([*FIRST, request_start(2), *reply, NEVER])
+    server = ScriptedSessions([*FIRST, request_start(2), *reply, FOREVER])
     outcome, seen = await play(server)
 
     assert (outcome.status, outcome.ended_by) == (Status.ERROR, EndedBy.ITERATION_CAP)
@@ -48,7 +48,7 @@ async def test_a_run_that_goes_on_past_the_cap_is_stopped_before_the_next_reques
 
 
 async def test_a_request_beyond_the_cap_is_stopped_and_counted():
-    script = [*FIRST, request_start(2), request_end(2), tool_use("t2"), tool_result("t2"), request_start(3), NEVER]
+    script = [*FIRST, request_start(2), request_end(2), tool_use("t2"), tool_result("t2"), request_start(3), FOREVER]
     server = ScriptedSessions(script)
     outcome, seen = await play(server)
 
@@ -57,9 +57,7 @@ async def test_a_request_beyond_the_cap_is_stopped_and_counted():
     assert (seen.usage_quality, seen.cost_nanousd) == (UsageQuality.PARTIAL, None)
 
 
-@pytest.mark.parametrize(
-    "order", [*itertools.permutations("RSE"), *itertools.permutations("SE")], ids=lambda order: "".join(order)
-)
+@pytest.mark.parametrize("order", [*itertools.permutations("RSE"), *itertools.permutations("SE")], ids="".join)
 async def test_a_report_submitted_in_the_last_allowed_request_is_never_cut_off(order: tuple[str, ...]):
     """A reply that reads (R) and submits (S), announced in any order around the end of its request (E)."""
     announced = {"R": tool_use("t2"), "S": custom_use("s", REPORT), "E": request_end(2)}
@@ -90,7 +88,7 @@ async def test_the_closing_request_after_an_accepted_report_may_lie_beyond_the_c
 
 async def test_an_invalid_report_at_the_cap_is_not_sent_back():
     """Its correction would be a request beyond the cap."""
-    script = [*FIRST, request_start(2), custom_use("s", INVALID_REPORT), request_end(2), requires("w", "s"), NEVER]
+    script = [*FIRST, request_start(2), custom_use("s", INVALID_REPORT), request_end(2), requires("w", "s"), FOREVER]
     server = ScriptedSessions(script)
     outcome, _ = await play(server)
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 from managed_world import make_job, make_path, run_once
-from scripted_sessions import (
+from scripted_sessions import ScriptedSessions
+from session_scripts import (
     AWAIT_ANSWER,
+    FOREVER,
     INVALID_REPORT,
     REPORT,
     SUBMITS,
     Event,
-    ScriptedSessions,
     custom_use,
     echo,
     error,
@@ -90,22 +91,6 @@ async def test_a_report_in_the_last_message_is_an_answer_too():
     assert seen.first_text_ms is not None
 
 
-@pytest.mark.parametrize("text", ["", "It is in switch.py.", json.dumps(INVALID_REPORT)])
-async def test_an_end_without_a_valid_report_is_an_error(text: str):
-    outcome, _, _ = await play([*BEGIN, message("m", text), request_end(1), idle("i")])
-
-    assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.OUTPUT_INVALID)
-    assert (outcome.output_chars, outcome.stop_reason) == (len(text), "end_turn")
-
-
-async def test_an_earlier_report_does_not_count_when_the_last_message_is_something_else():
-    outcome, _, _ = await play(
-        [*BEGIN, message("m1", json.dumps(REPORT)), message("m2", "Sorry."), request_end(1), idle("i")]
-    )
-
-    assert outcome.error_type is ErrorType.OUTPUT_INVALID
-
-
 def _submits_twice(second: object) -> list[Event]:
     return [
         *BEGIN,
@@ -153,7 +138,10 @@ async def test_every_id_that_is_waited_for_is_answered():
     outcome, _, server = await play(script)
 
     assert outcome.status is Status.SUCCESS
-    assert {answer["custom_tool_use_id"]: answer["is_error"] for answer in server.answers} == {"other": True, "s": False}
+    assert {answer["custom_tool_use_id"]: answer["is_error"] for answer in server.answers} == {
+        "other": True,
+        "s": False,
+    }
 
 
 async def test_of_two_reports_in_one_reply_the_first_valid_one_counts():
@@ -222,30 +210,8 @@ async def test_an_interrupt_before_our_message_is_not_our_business():
     assert outcome.status is Status.SUCCESS
 
 
-@pytest.mark.parametrize(
-    ("kind", "retry", "expected"),
-    [
-        ("repository_clone_error", "retrying", ErrorType.REPOSITORY),
-        ("repository_authentication_error", "retrying", ErrorType.REPOSITORY),
-        ("repository_error_of_next_year", "exhausted", ErrorType.REPOSITORY),
-        ("tool_use_limit_reached_error", "exhausted", ErrorType.TOOL_USE_LIMIT),
-        ("compaction_limit_reached_error", "exhausted", ErrorType.CONTEXT_WINDOW),
-        ("billing_error", "exhausted", ErrorType.BILLING),
-        ("model_overloaded_error", "exhausted", ErrorType.RETRIES_EXHAUSTED),
-        ("unknown_error", "exhausted", ErrorType.RETRIES_EXHAUSTED),
-    ],
-)
-async def test_a_session_error_with_no_way_on_is_a_failure(kind: str, retry: str, expected: ErrorType):
-    script = [*BEGIN, error(kind, retry), message("m", json.dumps(REPORT)), request_end(1), idle("i")]
-    outcome, _, _ = await play(script)
-
-    assert (outcome.status, outcome.ended_by, outcome.error_type) == (Status.ERROR, EndedBy.FAILURE, expected)
-    assert outcome.error is not None
-    assert kind in outcome.error
-
-
 async def test_a_repository_that_could_not_be_mounted_is_stopped_at_once():
-    outcome, _, server = await play([*BEGIN, error("repository_not_found_error", "retrying"), AWAIT_ANSWER])
+    outcome, _, server = await play([*BEGIN, error("repository_not_found_error", "retrying"), FOREVER])
 
     assert outcome.error_type is ErrorType.REPOSITORY
     assert server.interrupts == 1
@@ -256,27 +222,3 @@ async def test_an_error_that_the_platform_retries_is_waited_out():
 
     assert outcome.status is Status.SUCCESS
     assert server.interrupts == 0
-
-
-@pytest.mark.parametrize(
-    ("reason", "expected", "ended_by"),
-    [
-        ("retries_exhausted", ErrorType.RETRIES_EXHAUSTED, EndedBy.FAILURE),
-        ("budget_reached", ErrorType.BUDGET_REACHED, EndedBy.FAILURE),
-        ("refusal", ErrorType.REFUSAL, EndedBy.REFUSAL),
-        ("a_reason_of_next_year", ErrorType.UNEXPECTED_REPLY, EndedBy.FAILURE),
-    ],
-)
-async def test_going_idle_for_another_reason_than_the_end_of_the_turn_is_an_error(
-    reason: str, expected: ErrorType, ended_by: EndedBy
-):
-    outcome, _, _ = await play([*BEGIN, message("m", json.dumps(REPORT)), request_end(1), idle("i", reason)])
-
-    assert (outcome.error_type, outcome.ended_by, outcome.stop_reason) == (expected, ended_by, reason)
-
-
-@pytest.mark.parametrize("kind", ["session.status_terminated", "session.deleted"])
-async def test_a_session_that_is_gone_is_an_error(kind: str):
-    outcome, _, _ = await play([*BEGIN, error("model_request_failed_error", "terminal"), {"type": kind, "id": "gone"}])
-
-    assert outcome.error_type is ErrorType.SESSION_TERMINATED

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from managed_world import ANY_CHECKOUT, TOKEN, Watched, make_job, make_path, run_once
-from scripted_sessions import AWAIT_ANSWER, SUBMITS, ScriptedSessions, echo, request_end, request_start
+from scripted_sessions import ScriptedSessions
+from session_scripts import FOREVER, SUBMITS, echo, request_end, request_start
 from starlette.responses import JSONResponse
 
 from dispatcher.action.observation import ErrorStage, ErrorType, Status, UsageQuality
@@ -39,7 +40,7 @@ async def test_a_failure_before_the_message_is_told_with_its_stage(refused: tupl
 
 async def test_nothing_is_sent_twice():
     """The message landed although its answer says otherwise; the run is stopped, and what it cost is known."""
-    script = [echo(), request_start(1), request_end(1), AWAIT_ANSWER]
+    script = [echo(), request_start(1), request_end(1), FOREVER]
     server = ScriptedSessions(script, refuses={("POST", "/events"): 500})
     outcome, seen = await play(server)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-import pytest
 from managed_world import make_job, make_path, run_once
-from scripted_sessions import AWAIT_ANSWER, SUBMITS, Event, ScriptedSessions, echo, idle, request_start
+from scripted_sessions import ScriptedSessions
+from session_scripts import AWAIT_ANSWER, FOREVER, SUBMITS, Event, echo, idle, request_start
 
 from dispatcher.action.observation import ErrorStage, ErrorType, Status, UsageQuality
 from dispatcher.paths.observation import Observation
@@ -27,11 +27,10 @@ def figures(seen: Observation) -> tuple[object, ...]:
     return calls, seen.usage_quality, seen.cost_nanousd, seen.tool_calls, seen.iterations
 
 
-@pytest.mark.parametrize("abruptly", [False, True], ids=["in good order", "abruptly"])
-async def test_a_connection_cut_at_any_event_changes_neither_the_answer_nor_the_figures(abruptly: bool):
-    """The event at the cut, the last one included, is only in the history."""
+async def test_a_connection_cut_at_any_event_changes_neither_the_answer_nor_the_figures():
+    """The event at the cut, the last one included, is only in the history; every other cut is an abrupt one."""
     whole = await play(ScriptedSessions(SUBMITS))
-    servers = [ScriptedSessions(SUBMITS, cut={index}, abruptly=abruptly) for index in EVENTS]
+    servers = [ScriptedSessions(SUBMITS, cut={index}, abruptly=index % 2 == 0) for index in EVENTS]
     runs = [await play(server) for server in servers]
 
     assert [(outcome, figures(seen)) for outcome, seen in runs] == [(whole[0], figures(whole[1]))] * len(EVENTS)
@@ -59,7 +58,7 @@ async def test_events_that_arrive_twice_count_once():
 async def test_what_was_missed_live_is_not_given_a_time():
     """The first request, or the first output, was read from the history; later ones are not the first."""
     (_, late_request), (_, late_output) = await asyncio.gather(
-        play(ScriptedSessions(SUBMITS, cut={2}, pause_s=0.1)), play(ScriptedSessions(SUBMITS, cut={3}, pause_s=0.1))
+        play(ScriptedSessions(SUBMITS, cut={2}, pause_s=0.03)), play(ScriptedSessions(SUBMITS, cut={3}, pause_s=0.03))
     )
 
     assert late_request.first_token.unavailable_reason == "no_session_done"
@@ -83,11 +82,8 @@ async def test_events_of_another_year_are_passed_over():
     assert outcome.status is Status.SUCCESS
 
 
-@pytest.mark.parametrize(
-    ("abruptly", "expected"), [(False, ErrorType.STREAM_TRUNCATED), (True, ErrorType.CONNECTION)]
-)
-async def test_a_stream_that_is_lost_for_good_ends_the_run_and_stops_the_session(abruptly: bool, expected: ErrorType):
-    """Every connection is cut before anything new is said."""
+async def test_a_stream_that_is_lost_for_good_ends_the_run_and_stops_the_session():
+    """Every connection is cut before anything new is said, in good order or abruptly."""
 
     class Deaf(ScriptedSessions):
         async def _frames(self, stream):
@@ -95,12 +91,14 @@ async def test_a_stream_that_is_lost_for_good_ends_the_run_and_stops_the_session
             if self.abruptly:
                 raise ConnectionResetError
 
-    server = Deaf([echo(), request_start(1), AWAIT_ANSWER], abruptly=abruptly)
-    outcome, seen = await play(server)
+    script = [echo(), request_start(1), FOREVER]
+    servers = [Deaf(script), Deaf(script, abruptly=True)]
+    runs = await asyncio.gather(*map(play, servers))
 
-    assert (outcome.status, outcome.error_type, outcome.error_stage) == (Status.ERROR, expected, ErrorStage.STREAM)
-    assert (server.interrupts, server.status) == (1, "terminated")
-    assert seen.iterations == 1
+    assert [outcome.error_type for outcome, _ in runs] == [ErrorType.STREAM_TRUNCATED, ErrorType.CONNECTION]
+    assert {outcome.error_stage for outcome, _ in runs} == {ErrorStage.STREAM}
+    assert [(server.interrupts, server.status) for server in servers] == [(1, "terminated")] * 2
+    assert [seen.iterations for _, seen in runs] == [1, 1]
 
 
 async def test_a_stream_that_may_not_be_opened_again_is_not_tried_again():
@@ -110,7 +108,7 @@ async def test_a_stream_that_may_not_be_opened_again_is_not_tried_again():
                 self.refuses = {("GET", "/stream"): 404}
             return await super()._stream(request)
 
-    server = Forgetful([echo(), request_start(1), AWAIT_ANSWER], cut={1})
+    server = Forgetful([echo(), request_start(1), FOREVER], cut={1})
     outcome, _ = await play(server)
 
     assert (outcome.error_type, outcome.http_status, server.connections) == (ErrorType.NOT_FOUND, 404, 1)
@@ -118,11 +116,12 @@ async def test_a_stream_that_may_not_be_opened_again_is_not_tried_again():
 
 
 async def test_a_report_accepted_before_the_stream_is_lost_is_a_success_with_partial_usage():
-    script = [*SUBMITS[: SUBMITS.index(AWAIT_ANSWER) + 1], request_start(3), AWAIT_ANSWER]
-    server = ScriptedSessions(script, stays_running=True)
+    script = [*SUBMITS[: SUBMITS.index(AWAIT_ANSWER) + 1], request_start(3), FOREVER]
+    server = ScriptedSessions(script)
     outcome, seen = await play(server)
 
     assert (outcome.status, seen.usage_quality, seen.cost_nanousd) == (Status.SUCCESS, UsageQuality.PARTIAL, None)
+    assert (server.interrupts, server.status) == (1, "terminated")
     assert seen.drain_ms is not None
     assert 1_900 <= seen.drain_ms <= 6_000
 

@@ -97,8 +97,7 @@ async def test_of_several_that_match_the_oldest_is_taken(claude: Claude):
 async def test_a_match_on_a_later_page_is_found(claude: Claude):
     client = claude.client()
     made = await client.beta.agents.create(**agent_definition(HAIKU))
-    for number in range(120):
-        await client.beta.agents.create(name=f"other-{number}", model=HAIKU)
+    await asyncio.gather(*(client.beta.agents.create(name=f"other-{number}", model=HAIKU) for number in range(120)))
 
     assert (await Provisions(claude).of(HAIKU)).agent_id == made.id
 

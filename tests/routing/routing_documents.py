@@ -68,7 +68,8 @@ def ask(
 
 
 def variant(name: str, path: PathName = PathName.MANAGED) -> Variant:
-    return Variant(name=name, path=path, model="a-model", iteration_cap=8, max_tokens=4096, deadline_s=60.0)
+    max_tokens = 4096 if path is PathName.MESSAGES else None
+    return Variant(name=name, path=path, model="a-model", iteration_cap=8, max_tokens=max_tokens, deadline_s=60.0)
 
 
 def policies(repositories: dict[str, dict[str, str | None]] | None = None) -> Policies:

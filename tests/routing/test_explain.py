@@ -25,7 +25,7 @@ tenant acme: managed-haiku-4-5-cap8 on the managed path, reason flag
     pin             the action pins no variant
   → tenant named    rule 'capped pilot' names it for 'managed-haiku-4-5-cap8'
 
-definition 10981bc925e1b50c: claude-haiku-4-5, at most 8192 output tokens a request
+definition 461cdb6823757452: claude-haiku-4-5
 in force: at most 8 model requests in 180 s
 """
 DEFAULT = f"""\
@@ -191,7 +191,7 @@ def test_bad_input_is_one_clear_error(
     ("file", "content", "reason"),
     [
         ("flags.json", "{", "is not JSON, or only the beginning of it"),
-        ("agent_research.yml", "schema: 1\nwhat: 1\n", "agent_research.yml: what: Extra inputs are not permitted"),
+        ("agent_research.yml", "schema: 1\nwhat: 1\n", "agent_research.yml: line 2: what: is not a known key"),
     ],
 )
 def test_a_bad_file_at_the_start_is_a_clear_error(

@@ -26,8 +26,8 @@ def test_the_example_maps_can_be_read(root, name):
     [
         ("schema: 1", "schema: 2", "line 1: schema: input should be '1'"),
         ("source: bench", "sourcee: bench", "line 2: sourcee: is not a known key"),
-        ("source: bench", "source: ''", "line 2: source: string should match pattern"),
-        ("key: [id]", "key: []", "line 3: key: is empty"),
+        ("source: bench", "source: ''", "line 2: source: '' is not of the form ^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}$"),
+        ("key: [id]", "key: []", "line 3: key: is empty: state at least one"),
         ("key: [id]", "key: {a: b}", "line 3: key: is no list"),
         ("{from: tokens}", "{form: tokens}", "columns.output_tokens.from: is missing"),
         ("{from: tokens}", "tokens", "columns.output_tokens: is no mapping of keys to values"),
@@ -48,10 +48,14 @@ def test_the_example_maps_can_be_read(root, name):
         ("{from: at}", "{from: at, zero_is_unknown: true}", "zero_is_unknown goes with a number"),
         ("{from: tokens}", "{from: tokens, format: '%Y'}", "format and zone go with a moment"),
         ("{from: tokens}", "{from: tokens, zero_is_unknown: so}", "zero_is_unknown: input should be a valid boolean"),
-        ("feature: agent_research, ", "", "feature is missing: every row has it, so map"),
+        ("feature: agent_research, ", "", "line 1: feature is missing: every row has it, so map"),
         ("tenant: bench", "tenant: bench, role: chief", "constants.role: 'chief' is none of served, fallback, shadow"),
         ("tenant: bench", "tenant: ''", "line 10: constants.tenant: is empty"),
-        ("tenant: bench", "tenant: bench, status: lost", "status is mapped and constant at once"),
+        (
+            "tenant: bench",
+            "tenant: bench, status: lost",
+            "line 10: constants.status: is mapped and constant at once: state one of the two",
+        ),
         ("tenant: bench", "tenant: bench, origin: production", "constants.origin: is not an importable column"),
         ("tenant: bench", "tenant: bench, source: *x", "is not YAML: an alias stands for another value"),
     ],
@@ -64,10 +68,10 @@ def test_all_problems_are_listed_at_once(column_map):
     edits = (("unit: usd", "unit: s"), ("ok: success", "ok: fine"), ("tenant: bench", "role: none"))
 
     assert _problems(column_map, *edits) == [
-        "columns.cost_nanousd: the unit s doesn't fit an amount of money; nanousd, cents, usd does",
-        "columns.status: 'fine' is none of success, error, cancelled, lost",
-        "constants.role: 'none' is none of served, fallback, shadow",
-        "tenant is missing: every row has it, so map a column to it or state a constant",
+        "line 1: tenant is missing: every row has it, so map a column to it or state a constant",
+        "line 5: columns.status: 'fine' is none of success, error, cancelled, lost",
+        "line 7: columns.cost_nanousd: the unit s doesn't fit an amount of money; nanousd, cents, usd does",
+        "line 10: constants.role: 'none' is none of served, fallback, shadow",
     ]
 
 

@@ -62,7 +62,7 @@ def apply_event(session: Session, event: Sent) -> dict[str, Any]:
 
 def _checked(session: Session, event: Mapping[str, Any], place: str) -> Sent:
     kind = event.get("type")
-    if kind not in _FIELDS:
+    if not isinstance(kind, str) or kind not in _FIELDS:
         raise invalid(f"{place}.type: Input should be one of {', '.join(_FIELDS)}")
     fields.only_known(event, _FIELDS[kind], f"{place}.")
     if kind == "user.message":

@@ -48,32 +48,28 @@ class Ledger:
         self, api: Api, request_id: str, model: str, usage: Usage, on: dt.date, session_id: str | None = None
     ) -> LedgerEntry:
         """Charge a model request at the list price of the day."""
-        cost = self.prices.cost_nanousd(model, usage, on)
-        return self._add(api, session_id, request_id, model, usage, 0, cost)
-
-    def charge_runtime(self, session_id: str, request_id: str, model: str, active_ms: int) -> LedgerEntry:
-        """Charge a managed session for simulated milliseconds of running."""
-        cost = self.prices.runtime_cost_nanousd(active_ms)
-        return self._add("managed", session_id, request_id, model, ZERO_USAGE, active_ms, cost)
-
-    def _add(
-        self,
-        api: Api,
-        session_id: str | None,
-        request_id: str,
-        model: str,
-        usage: Usage,
-        active_ms: int,
-        cost: int | None,
-    ) -> LedgerEntry:
         entry = LedgerEntry(
             api=api,
             session_id=session_id,
             request_id=request_id,
             model=model,
             usage=usage,
+            active_ms=0,
+            cost_nanousd=self.prices.cost_nanousd(model, usage, on),
+        )
+        self._entries.append(entry)
+        return entry
+
+    def charge_runtime(self, session_id: str, request_id: str, model: str, active_ms: int) -> LedgerEntry:
+        """Charge a managed session for simulated milliseconds of running."""
+        entry = LedgerEntry(
+            api="managed",
+            session_id=session_id,
+            request_id=request_id,
+            model=model,
+            usage=ZERO_USAGE,
             active_ms=active_ms,
-            cost_nanousd=cost,
+            cost_nanousd=self.prices.runtime_cost_nanousd(active_ms),
         )
         self._entries.append(entry)
         return entry
