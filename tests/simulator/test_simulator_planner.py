@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_driving import SCHEMA, TOOLS
 
-from dispatcher.simulator.model.conversation import read_conversation
+from dispatcher.simulator.model.conversation import read_conversation, replies_allowed
 from dispatcher.simulator.model.planner import reply_to
 from dispatcher.simulator.model.question import asked, terms_of
 from dispatcher.simulator.model.report import Report
@@ -238,3 +238,35 @@ def test_no_call_is_made_twice_and_the_run_ends(files: dict[str, list[str]], see
 
     assert requests <= THOROUGH.most_requests
     assert all(calls.count(call) == 1 for call in calls)
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("Your replies are limited to 8, the one with the answer included.", 8),
+        ("You have at most 12 requests.", 12),
+        ("Read at most 3 files. Where are feature flags evaluated?", None),
+        ("", None),
+    ],
+)
+def test_a_limit_on_replies_is_read_out_of_the_prompt(text: str, allowed: int | None) -> None:
+    assert replies_allowed(text) == allowed
+
+
+def test_most_runs_heed_the_limit_and_some_lose_count() -> None:
+    files = {
+        f"src/flags_{number}.py": ["def flag(tenant):", "    return evaluate(tenant)"] * 30 for number in range(40)
+    }
+    prompt = "Your replies are limited to 8, the one with the answer included.\n\nQuestion: Where is flag evaluated?"
+    replies = [run(files, THOROUGH, seed, prompt)[0] for seed in range(40)]
+
+    assert set(replies) == {8, THOROUGH.most_requests}
+    assert 28 <= replies.count(8) <= 39
+
+
+def test_a_line_that_only_repeats_the_question_is_no_answer() -> None:
+    question = "Where are feature flags evaluated?"
+    files = {"questions.py": [f'QUESTIONS = ["{question}"]'], "flags.py": ["def evaluated(flag):", "    return flag"]}
+    _, reply, _ = run(files, HABITS, 0, question)
+
+    assert {finding["file"] for finding in json.loads(reply.text)["findings"]} == {"flags.py"}

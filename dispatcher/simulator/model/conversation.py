@@ -9,6 +9,12 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
+_LIMIT = re.compile(
+    r"\b(?:repl(?:y|ies)|requests|turns|iterations|steps)\b[^.\n]{0,30}\blimited to (\d{1,4})\b"
+    r"|\bat most (\d{1,4}) (?:repl(?:y|ies)|requests|turns|iterations|steps)\b",
+    re.IGNORECASE,
+)
+
 _FINISH = re.compile(
     r"\b(answer|submit|finish|respond|reply|return|conclude|stop|wrap up)\b[^.?!\n]{0,80}\b(now|immediately|at once)\b"
     r"|\bno (more|further) (tool|search|call|request)"
@@ -75,6 +81,12 @@ def text_of(content: object) -> str:
 def asks_to_finish(text: str) -> bool:
     """Whether a text tells the model to answer at once, or to mend the form of its answer; a question never does."""
     return "?" not in text and bool(_FINISH.search(text) or _REPAIR.search(text))
+
+
+def replies_allowed(text: str) -> int | None:
+    """How many replies a text allows the model, the answer included; None where it doesn't say."""
+    found = _LIMIT.search(text)
+    return int(found[1] or found[2]) if found else None
 
 
 def read_conversation(messages: Sequence[Json]) -> Conversation:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 
 from dispatcher.simulator.identity import draw
-from dispatcher.simulator.model.conversation import Conversation, Exchange, ToolCall, read_conversation
+from dispatcher.simulator.model.conversation import (
+    Conversation,
+    Exchange,
+    ToolCall,
+    read_conversation,
+    replies_allowed,
+)
 from dispatcher.simulator.model.question import Terms, asked, terms_of
 from dispatcher.simulator.model.ranking import Ranked, rank
 from dispatcher.simulator.model.report import Report, report_on
@@ -23,6 +29,8 @@ _MOST_SUBMISSIONS = 3
 _LINES_TO_FOLLOW = 40
 _FRUITLESS_REQUESTS = 12
 _FRUITLESS_SEARCHES = 4
+# One question in so many is worked on without heed of the limit, as real models lose count: it then ends by the cap.
+_HEEDLESS_ONE_IN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def _look_at(request: ModelRequest, habits: Habits, seed: int) -> _Work:
     toolbox = toolbox_of(request.tools)
     question = asked(conversation.question)
     terms = terms_of(question, asked(conversation.context))
-    seen = sightings_of(conversation.exchanges)
+    seen = sightings_of(conversation.exchanges).without(question)
     return _Work(request, habits, conversation, toolbox, question, terms, seen, seed)
 
 
@@ -106,7 +114,7 @@ def _plainly(tool: Tool) -> ToolCall:
 def _should_answer(work: _Work) -> bool:
     """Told to, out of the requests this question is worth, or getting nothing but errors."""
     rounds = work.conversation.rounds
-    if work.conversation.told_to_finish:
+    if work.conversation.told_to_finish or _limit_is_near(work):
         return True
     worth = work.habits.fewest_requests + work.draw(
         1 + work.habits.most_requests - work.habits.fewest_requests, "worth"
@@ -114,6 +122,14 @@ def _should_answer(work: _Work) -> bool:
     patience = worth if work.seen.matched else max(_FRUITLESS_REQUESTS, worth)
     failing = len(rounds) > 1 and all(exchange.is_error for one in rounds[-2:] for exchange in one)
     return len(rounds) + 1 >= patience or failing
+
+
+def _limit_is_near(work: _Work) -> bool:
+    """Whether the next reply is the last one that the prompt allows, and the model heeds it."""
+    allowed = replies_allowed(work.conversation.question)
+    if allowed is None or len(work.conversation.rounds) + 1 < allowed:
+        return False
+    return work.draw(_HEEDLESS_ONE_IN, "heed") != 0
 
 
 def _calls_at_once(work: _Work) -> int:

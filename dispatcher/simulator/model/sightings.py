@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatcher.simulator.model.conversation import Exchange
@@ -16,6 +16,7 @@ _PATH = re.compile(r"^(?:\./)?(?P<path>[^\s:|<>\"'`*?][^:|<>\"'`*?\t]*)$")
 _FILE_TYPE = re.compile(r"\.\w{1,8}$")
 _LONGEST_PATH = 300
 _MOST_BLANKS = 3
+_SHORTEST_ECHO = 16
 
 
 class Line(NamedTuple):
@@ -40,6 +41,15 @@ class Sightings:
     def lines(self) -> tuple[Line, ...]:
         """Every line seen, once."""
         return tuple(Line(path, number, text) for (path, number), text in {**self.matched, **self.read}.items())
+
+    def without(self, question: str) -> Sightings:
+        """These sightings without the lines that only repeat the question, such as a list of questions in a script."""
+        if len(question) < _SHORTEST_ECHO:
+            return self
+        echo = question.lower()
+        read = {place: text for place, text in self.read.items() if echo not in text.lower()}
+        matched = {place: text for place, text in self.matched.items() if echo not in text.lower()}
+        return replace(self, read=read, matched=matched)
 
     def has_asked(self, tool: str, argument: str) -> bool:
         """Whether this tool was already called with this argument."""
