@@ -62,7 +62,7 @@ def open_database(settings: Settings) -> Engine:
 
 
 def assemble(settings: Settings, inherited: Parts | None) -> Parts:
-    """The parts of a dispatcher, made afresh; what a forked child inherited of its parent is its last good flag state."""
+    """The parts of a dispatcher, made afresh; a forked child keeps of its parent the last good flag state."""
     router = build_router(settings) if inherited is None else _after_fork(inherited.router)
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
     mark = _ask_where_answers_come_from(settings.anthropic_base_url)

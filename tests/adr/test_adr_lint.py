@@ -1,6 +1,6 @@
 """A record whose verdict would mean nothing, or something else than its prose says, can't start its clock."""
 
-# ruff: noqa: RUF001 (a multiple is written with its own sign)
+
 
 from __future__ import annotations
 

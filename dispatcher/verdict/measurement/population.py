@@ -7,6 +7,7 @@ reached the database by the look that it belongs to, and what is known of it is 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,10 +26,11 @@ from dispatcher.verdict.measurement.integers import EpochMs, Quotient, epoch_ms
 
 _MS = dt.timedelta(milliseconds=1)
 _WEEK_MS = WEEK // _MS
-_KEPT = (
-    *("tenant", "dispatch_id", "attempt", "routed_variant", "variant", "variant_hash", "reason", "assignment_share"),
-    *("time_scale", "status", "ended_by", "output_valid", "response_time_ms"),
+_OF_FIRST = (
+    *("routed_variant", "variant", "variant_hash", "reason", "assignment_share"),
+    *("time_scale", "status", "ended_by", "response_time_ms"),
 )
+_DERIVED = ("valid", "cost", "created_ms", "recorded_ms", "landed_ms")
 _TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 STICKY = "sticky"
 """The reason of a turn that follows its conversation's first draw."""
@@ -61,10 +63,13 @@ class Population:
         )
         # Free, though tokens were used, is suspicious: the cost isn't known.
         tokens = sum((func.coalesce(c[name], 0) for name in _TOKENS[1:]), start=func.coalesce(c[_TOKENS[0]], 0))
-        known_cost = case((sa.not_((c.cost_nanousd == 0) & (tokens > 0)), c.cost_nanousd))
-        moments = [EpochMs(c[f"{name}_at"]).label(f"{name}_ms") for name in ("created", "recorded", "landed")]
+        derived = {
+            "unit": unit,
+            "valid": case((c.output_valid.is_(True), 1), (c.output_valid.is_(False), 0)),
+            "cost": case((sa.not_((c.cost_nanousd == 0) & (tokens > 0)), c.cost_nanousd)),
+        } | {f"{name}_ms": EpochMs(c[f"{name}_at"]) for name in ("created", "recorded", "landed")}
         return (
-            select(*(c[name] for name in _KEPT), unit.label("unit"), known_cost.label("cost"), *moments)
+            select(*(c[name] for name in ("tenant", "dispatch_id", "attempt", *_OF_FIRST)), *_named(derived))
             .where(
                 c.feature == self.block.feature,
                 c.origin == self.origin.value,
@@ -75,65 +80,58 @@ class Population:
         )
 
     @cached_property
-    def conversations(self) -> sa.CTE:
-        """Each conversation, or dispatch outside one, with its first dispatch and its look."""
-        a = self.attempts.c
-        on_time = sa.true() if self.start_ms is None else a.recorded_ms <= self._look_ms(self._look_of(a.created_ms))
-        begun = (
-            select(a.tenant, a.unit, func.min(a.created_ms).label("first_ms"))
-            .where(a.attempt == 1, on_time)
-            .group_by(a.tenant, a.unit)
-            .cte("begun")
-        )
-        look = sa.null() if self.start_ms is None else self._look_of(begun.c.first_ms)
-        return select(*begun.c, sa.cast(look, sa.BigInteger).label("look")).cte("conversations")
-
-    @cached_property
     def placed(self) -> sa.CTE:
-        """Each first attempt in its conversation: its look, where that has been, and until when it was seen."""
-        a, c = self.attempts.c, self.conversations.c
-        entered = c.look <= self.looks.done
-        until: sa.ColumnElement[int] = sa.literal(epoch_ms(self.looks.as_of), sa.BigInteger)
+        """Each attempt with the beginning of its conversation, the look that took it in, and until when it was seen.
+
+        A window and no join, since an engine without statistics would join in quadratic time.
+        """
+        a = self.attempts.c
+        on_time = a.attempt == 1
         if self.start_ms is not None:
-            until = case((entered, self._look_ms(c.look)), else_=until)
-        joined = self.attempts.outerjoin(self.conversations, (a.tenant == c.tenant) & (a.unit == c.unit))
-        return (
-            select(*a, c.first_ms, case((entered, c.look)).label("look"), until.label("until_ms"))
-            .select_from(joined)
-            .where(a.attempt == 1)
-            .cte("placed")
-        )
+            on_time &= a.recorded_ms <= self._look_ms(self._look_of(a.created_ms))
+        first = func.min(case((on_time, a.created_ms))).over(partition_by=[a.tenant, a.unit])
+        begun = select(*a, first.label("first_ms")).cte("begun")
+        as_of = sa.literal(epoch_ms(self.looks.as_of), sa.BigInteger)
+        if self.start_ms is None:
+            nothing = sa.cast(sa.null(), sa.BigInteger)
+            return select(*begun.c, nothing.label("look"), as_of.label("until_ms")).cte("placed")
+        look = self._look_of(begun.c.first_ms)
+        entered = look <= self.looks.done
+        times = {"look": case((entered, look)), "until_ms": case((entered, self._look_ms(look)), else_=as_of)}
+        return select(*begun.c, *_named(times)).cte("placed")
 
     @cached_property
-    def later(self) -> sa.CTE:
-        """What later attempts of the same dispatch added to its wait and its cost, by then."""
-        a, p = self.attempts.c, self.placed.c
-        landed = a.landed_ms <= p.until_ms
+    def wholes(self) -> sa.CTE:
+        """One row per dispatch: its first attempt, and what later ones added to its wait and its cost by then."""
+        p = self.placed.c
+        own: dict[str, sa.ColumnElement[Any]] = {
+            name: func.max(case((p.attempt == 1, p[name]))) for name in (*_OF_FIRST, *_DERIVED)
+        }
+        later = (p.attempt > 1) & (p.recorded_ms <= p.until_ms)
+        landed = later & (p.landed_ms <= p.until_ms)
+        more: dict[str, sa.ColumnElement[Any]] = {
+            "later": func.count(case((later, 1))),
+            "later_known": func.count(case((landed, p.cost))),
+            "later_cost": func.sum(case((landed, p.cost))),
+            "later_accepted_ms": func.max(case((landed, p.created_ms + p.response_time_ms))),
+        }
+        place: dict[str, sa.ColumnElement[Any]] = {name: func.min(p[name]) for name in ("first_ms", "look", "until_ms")}
         return (
-            select(
-                a.tenant,
-                a.dispatch_id,
-                func.count().label("attempts"),
-                func.count(case((landed, a.cost))).label("known"),
-                func.sum(case((landed, a.cost))).label("cost"),
-                func.max(case((landed, a.created_ms + a.response_time_ms))).label("accepted_ms"),
-            )
-            .select_from(self.attempts.join(self.placed, (a.dispatch_id == p.dispatch_id) & (a.tenant == p.tenant)))
-            .where(a.attempt > 1, a.recorded_ms <= p.until_ms)
-            .group_by(a.tenant, a.dispatch_id)
-            .cte("later")
-        )
+            select(p.tenant, p.unit, *_named(place | own | more))
+            .group_by(p.tenant, p.unit, p.dispatch_id)
+            .cte("wholes")
+        )  # fmt: skip
 
     @cached_property
     def dispatches(self) -> sa.CTE:
-        """One row per dispatch: its side, why it may be left out, and its values under the variant that was routed."""
-        p, more = self.placed.c, self.later.c
+        """The same with its side, why it may be left out, and its values under the variant that was routed."""
+        p = self.wholes.c
         ended = p.landed_ms <= p.until_ms
         cancelled = ended & (p.status == Status.CANCELLED.value)
         cancelled &= func.coalesce(p.ended_by, EndedBy.CANCEL.value) == EndedBy.CANCEL.value
         succeeded = ended & (p.status == Status.SUCCESS.value)
-        wall = case((more.attempts.is_(None), p.response_time_ms), else_=more.accepted_ms - p.created_ms)
-        cost = case((more.attempts.is_(None), p.cost), (more.known == more.attempts, p.cost + more.cost))
+        wall = case((p.later == 0, p.response_time_ms), else_=p.later_accepted_ms - p.created_ms)
+        cost = case((p.later == 0, p.cost), (p.later_known == p.later, p.cost + p.later_cost))
         values = {
             "arm": self._arm(p),
             "barred": self._barred(p),
@@ -141,21 +139,13 @@ class Population:
             "failed": case((succeeded | cancelled, 0), else_=1),
             "cancelled": case((cancelled, 1), else_=0),
             "wall_ms": case((ended, wall)),
-            "valid": case((ended & p.output_valid.is_(True), 1), (ended & p.output_valid.is_(False), 0)),
+            "valid": case((ended, p.valid)),
             "cost": case((ended, cost)),
             "scaled": case((p.time_scale != 1, 1), else_=0),
             "astray": case((p.variant != p.routed_variant, 1), else_=0),
         }
-        return (
-            select(
-                *(p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share),
-                *(value.label(name) for name, value in values.items()),
-            )
-            .select_from(
-                self.placed.outerjoin(self.later, (p.tenant == more.tenant) & (p.dispatch_id == more.dispatch_id))
-            )
-            .cte("dispatches")
-        )
+        kept = (p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share)
+        return select(*kept, *_named(values)).cte("dispatches")
 
     def _arm(self, p: Any) -> sa.ColumnElement[str]:
         sides = {self.block.candidate.variant: Arm.CANDIDATE.value, self.block.control.variant: Arm.CONTROL.value}
@@ -184,7 +174,10 @@ class Population:
         """Why a dispatch alone is left aside."""
         window_ms = self.looks.window // _MS
         return case(
-            (p.first_ms.is_(None) | (p.recorded_ms > p.until_ms), LeftOut.LATE.value),
+            (
+                sa.not_(func.coalesce(p.recorded_ms <= p.until_ms, sa.false())) | p.first_ms.is_(None),
+                LeftOut.LATE.value,
+            ),
             (p.created_ms > p.first_ms + window_ms, LeftOut.AFTER_WINDOW.value),
             (p.look.is_(None) & sa.not_(func.coalesce(ended, sa.false())), LeftOut.RUNNING.value),
         )
@@ -197,3 +190,7 @@ class Population:
 
     def _look_ms(self, look: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
         return look * _WEEK_MS + sa.literal(self.start_ms, sa.BigInteger)
+
+
+def _named(columns: Mapping[str, sa.ColumnElement[Any]]) -> Iterator[sa.Label[Any]]:
+    return (column.label(name) for name, column in columns.items())
