@@ -1,7 +1,5 @@
 """A record whose verdict would mean nothing, or something else than its prose says, can't start its clock."""
 
-
-
 from __future__ import annotations
 
 import datetime as dt
