@@ -86,10 +86,18 @@ def print_telemetry(
 
 def print_next(record: str) -> None:
     """What a reader may try next."""
-    click.echo(
-        "\nNext:\n"
-        "  dispatcher explain --tenant acme                      why a tenant goes where it goes\n"
-        f"  dispatcher verdict {record} --origin simulated --json    the verdict with its SQL\n"
-        f"  dispatcher spike compare {record}                       the published runs against the criterion\n"
-        "  echo legacy > policies/KILL                           the brake; remove the file to release it"
-    )
+    import shutil
+
+    tries = {
+        f"dispatcher verdict {record} --origin simulated --json": "the verdict with its SQL",
+        "dispatcher explain --tenant acme": "why a tenant goes where it goes",
+        f"dispatcher spike compare {record}": "the published runs against the criterion",
+        "dispatcher telemetry distribution --origin simulated --by variant": "the same table by variant",
+        "echo legacy > policies/KILL": "the brake; remove the file to release it",
+    }
+    if shutil.which("dispatcher") is None:
+        tries = {"source .venv/bin/activate": "puts the command on this shell's path", **tries}
+    width = max(map(len, tries))
+    click.echo("\nNext:")
+    for command, purpose in tries.items():
+        click.echo(f"  {command:<{width}}  {purpose}")
