@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from verdict_worlds import World
 
-from dispatcher.audit.engine import open_engine
+from dispatcher.audit.engine import connect, open_engine
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def database(migrated: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(database: Path) -> Iterator[sa.Engine]:
-    engine = open_engine(f"sqlite:///{database}")
+    engine = connect(f"sqlite:///{database}")
     yield engine
     engine.dispose()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,11 @@ class World:
             made.append(self.made(at + number * MINUTE, variant, **costs))
         self.write(made)
 
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        with self.engine.begin() as connection:
-            for row in rows:
-                connection.execute(sa.insert(logs).values(row))
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Rows that state the same columns."""
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(sa.insert(logs), rows)
 
     def made(
         self, at: dt.datetime, variant: str = MANAGED, *, ms: int | None = 20_000, **changed: Any
