@@ -13,6 +13,7 @@ from dispatcher.action.observation import Call
 from dispatcher.audit.record import AttemptEnding, AttemptOpening
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.audit.writer import Writer
+from dispatcher.cancellation import to_its_end
 from dispatcher.errors import LogUnavailable
 
 T = TypeVar("T")
@@ -73,22 +74,7 @@ class Log:
             statement = asyncio.get_running_loop().run_in_executor(self._threads, work)
         except RuntimeError:
             raise LogUnavailable(f"{failure}: it is shut down") from None
-        await _settled(statement)
         try:
-            return statement.result()
+            return await to_its_end(statement)
         except (sa.exc.SQLAlchemyError, UnicodeError, OverflowError) as error:
             raise LogUnavailable(f"{failure}: {named(self._url)}: {reason_of(error, self._url)}") from None
-
-
-async def _settled(statement: asyncio.Future[T]) -> None:
-    """Wait until the statement has ended in whatever way; a cancellation that came meanwhile is raised afterwards."""
-    cancelled: asyncio.CancelledError | None = None
-    while not statement.done():
-        try:
-            await asyncio.wait((statement,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        # Looked at, so that the loop doesn't report an error nobody awaits.
-        statement.exception()
-        raise cancelled

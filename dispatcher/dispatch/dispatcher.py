@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from dispatcher.action.decision import Decision, PathName
 from dispatcher.action.observation import EndedBy, ErrorType, Status
@@ -19,6 +19,7 @@ from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import AttemptOpening, new_log_id
+from dispatcher.cancellation import to_its_end
 from dispatcher.dispatch.bridge import Bridge
 from dispatcher.dispatch.rows import Began, Setting, ending_of, opening_of, result_of
 from dispatcher.errors import LogUnavailable
@@ -29,8 +30,6 @@ from dispatcher.prices import PriceTable
 from dispatcher.routing.router import Router
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 CANCELLED = Outcome(
     status=Status.CANCELLED,
@@ -150,12 +149,12 @@ class _Attempt:
         try:
             outcome = await self._run(observer)
         except asyncio.CancelledError:
-            await _to_its_end(self._close(CANCELLED, observer))
+            await to_its_end(self._close(CANCELLED, observer))
             raise
         except Exception as defect:
-            await _to_its_end(self._close(_internal(defect), observer))
+            await to_its_end(self._close(_internal(defect), observer))
             raise
-        return await _to_its_end(self._close(outcome, observer))
+        return await to_its_end(self._close(outcome, observer))
 
     def _observer(self) -> Observer:
         async def note_session(session: Session) -> None:
@@ -177,7 +176,7 @@ class _Attempt:
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
-            await _to_its_end(self._close_if_opened(opening, observer))
+            await to_its_end(self._close_if_opened(opening, observer))
             raise
 
     async def _close_if_opened(self, opening: asyncio.Future[None], observer: Observer) -> None:
@@ -228,17 +227,3 @@ def _internal(defect: Exception) -> Outcome:
         error_type=ErrorType.INTERNAL,
         error=f"a defect of the dispatcher: {type(defect).__name__}",
     )
-
-
-async def _to_its_end(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await to the end, whatever cancels meanwhile; a cancellation that came is raised afterwards."""
-    task = asyncio.ensure_future(coroutine)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and not task.cancelled():
-        raise cancelled
-    return task.result()

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from dispatcher.action.decision import PathName
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.action.request import FEATURE
+from dispatcher.cancellation import to_its_end
 from dispatcher.paths.claude import Claude, UnexpectedReply
 from dispatcher.paths.observation import Observer, Session
 from dispatcher.paths.path import Job, Outcome
@@ -119,7 +120,7 @@ class ManagedPath:
             lost = failed
         finally:
             try:
-                await self._to_its_end(turn.wind_down())
+                await to_its_end(self._start(turn.wind_down()))
             finally:
                 self._start(remote.put_away(may_run=not turn.at_rest))
         outcome = outcome_of(turn.state) if lost is None else lost.outcome
@@ -159,19 +160,6 @@ class ManagedPath:
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
         return task
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await bounded work to its end, whatever cancels meanwhile; a cancellation that came is raised afterwards."""
-        task = self._start(work)
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        task.result()
 
 
 async def _discard(creating: asyncio.Task[RemoteSession]) -> None:
