@@ -29,13 +29,12 @@ def imported(root, shared, tmp_path_factory):
 
     def once(name, *, zeros, benchmark=None):
         if (name, zeros, benchmark) not in engines:
-            folder = tmp_path_factory.mktemp(name)
+            whole, folder = shared(f"{name}/dev/{FILES[name]}"), tmp_path_factory.mktemp(name)
             engine = engines[name, zeros, benchmark] = open_engine(f"sqlite:///{folder}/log.db")
             text = (root / "examples" / "imports" / f"{name}.yml").read_text()
             assert ZEROS_ARE_UNKNOWN in text
             (folder / "map.yml").write_text(text.replace(ZEROS_ARE_UNKNOWN, "unit: usd") if zeros else text)
-            file = _part(shared(f"{name}/dev/{FILES[name]}"), benchmark, folder)
-            import_file(engine, read_map(folder / "map.yml"), file)
+            import_file(engine, read_map(folder / "map.yml"), _part(whole, benchmark, folder))
         return engines[name, zeros, benchmark]
 
     yield once

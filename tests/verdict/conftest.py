@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,30 +9,30 @@ import pytest
 import sqlalchemy as sa
 from verdict_worlds import World
 
-from dispatcher.audit.engine import connect, open_engine
+from dispatcher.audit.engine import open_engine
+from dispatcher.audit.tables import logs, registrations
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty log; copied for each test, since migrating takes longer than most tests do."""
-    path = tmp_path_factory.mktemp("migrated") / "log.db"
-    engine = open_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    engine.dispose()
-    return path
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("verdict") / "log.db"
 
 
-@pytest.fixture
-def database(migrated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(migrated, tmp_path / "log.db"))
-
-
-@pytest.fixture
-def engine(database: Path) -> Iterator[sa.Engine]:
-    engine = connect(f"sqlite:///{database}")
+@pytest.fixture(scope="session")
+def shared_engine(database: Path) -> Iterator[sa.Engine]:
+    """One engine for all tests: migrating, and compiling the statement anew, takes longer than most tests do."""
+    engine = open_engine(f"sqlite:///{database}")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def engine(shared_engine: sa.Engine) -> sa.Engine:
+    """The engine of an empty log."""
+    with shared_engine.begin() as connection:
+        for table in (logs, registrations):
+            connection.execute(sa.delete(table))
+    return shared_engine
 
 
 @pytest.fixture

@@ -31,8 +31,10 @@ def adrs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def typed(adrs: Path, database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs one command line at NOW; returns its exit code, output and errors."""
+def typed(
+    adrs: Path, database: Path, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Runs one command line at NOW on an empty log; returns its exit code, output and errors."""
     monkeypatch.setenv("DISPATCHER_DATABASE_URL", f"sqlite:///{database}")
     monkeypatch.setenv("DISPATCHER_ADRS_DIR", str(adrs))
 
