@@ -12,13 +12,14 @@ from importlib import import_module
 
 import click
 
-from dispatcher.errors import DispatcherError, InvalidInput, SourceUnreachable
+from dispatcher.errors import DispatcherError, LogUnavailable, SourceUnreachable
 
-EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 5
 EXIT_CRASH = 70
 EXIT_INTERRUPT = 130
+EXIT_BROKEN_PIPE = 141
+"""As a shell reports a program that SIGPIPE ended; 1 would say ROLLBACK."""
 
 _VERBS = {
     "adr": "List decision records and start their clock.",
@@ -56,8 +57,8 @@ class _Verbs(click.Group):
 def dispatcher() -> None:
     """Route AI research, log every attempt, judge decision records from the log.
 
-    Exit codes: 0 done, 1 failed, 2 bad usage or input, 5 database unreachable, 70 crash, 130 interrupted;
-    `verdict --gate` has its own, see its help.
+    Exit codes: 0 done, 1 the research didn't succeed, 2 bad usage, input or configuration, 5 database unreachable, 70
+    crash, 130 interrupted; `verdict --gate` has its own, see its help.
     """
 
 
@@ -80,7 +81,7 @@ def run(arguments: list[str]) -> int:
         click.echo(f"error: {error}", err=True)
         return exit_code_of(error)
     except BrokenPipeError:
-        return EXIT_FAILED
+        return EXIT_BROKEN_PIPE
     except Exception:  # noqa: BLE001 - the last line of defence, with its own exit code
         traceback.print_exc()
         return EXIT_CRASH
@@ -88,7 +89,5 @@ def run(arguments: list[str]) -> int:
 
 
 def exit_code_of(error: DispatcherError) -> int:
-    """The exit code of an expected error."""
-    if isinstance(error, InvalidInput):
-        return EXIT_USAGE
-    return EXIT_UNREACHABLE if isinstance(error, SourceUnreachable) else EXIT_FAILED
+    """The exit code of an expected error: the database can't be used, or what was asked for can't be done as asked."""
+    return EXIT_UNREACHABLE if isinstance(error, (SourceUnreachable, LogUnavailable)) else EXIT_USAGE

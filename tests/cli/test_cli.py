@@ -63,7 +63,7 @@ def test_the_help_lists_every_verb(cli):
         (("research", "Where?", "--repository", "."), 2, "--tenant"),
         (("research", " ", "--tenant", "acme", "--repository", "."), 2, "question is empty"),
         (("research", "Where?", "--tenant", "", "--repository", "."), 2, "tenant is empty"),
-        (("research", "Where?", "--tenant", "acme", "--repository", "."), 1, "ANTHROPIC_API_KEY"),
+        (("research", "Where?", "--tenant", "acme", "--repository", "."), 2, "ANTHROPIC_API_KEY"),
         (("simulator", "--repository", "nonsense"), 2, "URL=PATH"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_taken_port_is_one_message(cli, simulator_process):
     _, base_url = simulator_process
     shown = cli("simulator", "--port", base_url.rpartition(":")[2])
 
-    assert shown.returncode == 1
+    assert shown.returncode == 2
     assert "is taken by another program" in shown.stderr
 
 

@@ -173,9 +173,9 @@ def test_a_pin_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--tenant", "acme", "--variant", "mine"], 2, "variant 'mine' is not registered"),
         (["--tenant", ""], 2, "tenant is empty"),
-        (["--tenant", "umbrella", "--github-url", URL + "-2"], 1, "tenant 'umbrella' may not have"),
-        (["--tenant", "stranger", "--github-url", URL], 1, "tenant 'stranger' may not have"),
-        (["--tenant", "acme", "--repository", "nowhere"], 1, "there is no directory nowhere"),
+        (["--tenant", "umbrella", "--github-url", URL + "-2"], 2, "tenant 'umbrella' may not have"),
+        (["--tenant", "stranger", "--github-url", URL], 2, "tenant 'stranger' may not have"),
+        (["--tenant", "acme", "--repository", "nowhere"], 2, "there is no directory nowhere"),
         ([], 2, "Missing option '--tenant'"),
     ],
 )

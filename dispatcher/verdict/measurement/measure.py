@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from dispatcher.verdict.epoch import Definition
 from dispatcher.verdict.measured import Measurement
 from dispatcher.verdict.measurement.counting import Counting, read_distribution
 from dispatcher.verdict.measurement.population import Population
+
+_MARK = re.compile(r"'(?:[^']|'')*'|\(SELECT|[()]|,\s*")
 
 
 def candidate_definitions(
@@ -73,17 +76,20 @@ def measure(engine: sa.Engine, population: Population) -> Measurement:
 def _text(statement: sa.Select[Any], engine: sa.Engine) -> str:
     """A statement as it could be typed: its parameters written out, and one column a line."""
     sql = str(statement.compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True}))
-    text, quoted = "", False
     # Of each open parenthesis, whether it holds a query.
     queries = [True]
-    for place, character in enumerate(sql):
-        quoted ^= character == "'"
-        if character == "(" and not quoted:
-            queries.append(sql.startswith("(SELECT", place))
-        elif character == ")" and not quoted:
+
+    def broken(match: re.Match[str]) -> str:
+        mark = match[0]
+        if mark.startswith("("):
+            queries.append(mark != "(")
+        elif mark == ")":
             queries.pop()
-        text += f"{character}\n   " if character == "," and not quoted and queries[-1] else character
-    return text
+        elif mark.startswith(",") and queries[-1] and "\n" not in mark:
+            return ",\n    "
+        return mark
+
+    return _MARK.sub(broken, sql)
 
 
 @contextmanager
