@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from dispatcher.action.decision import Decision
 from dispatcher.action.observation import Timings, Usage
@@ -14,6 +14,9 @@ from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
 from dispatcher.paths.repository import Checkout
 from dispatcher.paths.timing import TIMING_SCHEMA
+
+
+_FIRST_CALL = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +85,8 @@ def opening_of(
 def ending_of(
     outcome: Outcome, seen: Observation, response_time_ms: int, ended_at: dt.datetime, prices: str
 ) -> AttemptEnding:
-    """The row's ending; `prices` is the version of the price table."""
-    times = timings_of(seen, response_time_ms)
+    """The row's ending; `prices` is the version of the price table. Usage and timings have the columns' own names."""
     first = seen.calls[0].usage if seen.calls else Usage()
-    last_request_id = next((call.request_id for call in reversed(seen.calls) if call.request_id), None)
     return AttemptEnding(
         status=outcome.status,
         finished_at=ended_at,
@@ -96,28 +97,12 @@ def ending_of(
         error_type=outcome.error_type,
         error_stage=outcome.error_stage,
         http_status=outcome.http_status,
-        response_time_ms=response_time_ms,
+        **asdict(timings_of(seen, response_time_ms)),
         queue_ms=None,
-        ready_ms=times.ready_ms,
-        session_init_ms=times.session_init_ms,
-        first_token_ms=times.first_token_ms,
-        remainder_ms=times.remainder_ms,
-        first_text_ms=times.first_text_ms,
-        active_ms=times.active_ms,
-        drain_ms=times.drain_ms,
-        timing_unavailable_reason=times.timing_unavailable_reason,
         timing_schema=TIMING_SCHEMA,
-        input_tokens=seen.usage.input_tokens,
-        cache_read_input_tokens=seen.usage.cache_read_input_tokens,
-        cache_creation_input_tokens=seen.usage.cache_creation_input_tokens,
-        cache_creation_5m_input_tokens=seen.usage.cache_creation_5m_input_tokens,
-        cache_creation_1h_input_tokens=seen.usage.cache_creation_1h_input_tokens,
-        output_tokens=seen.usage.output_tokens,
+        **asdict(seen.usage),
         usage_quality=seen.usage_quality,
-        first_call_input_tokens=first.input_tokens,
-        first_call_cache_read_input_tokens=first.cache_read_input_tokens,
-        first_call_cache_creation_input_tokens=first.cache_creation_input_tokens,
-        first_call_output_tokens=first.output_tokens,
+        **{f"first_call_{name}": getattr(first, name) for name in _FIRST_CALL},
         cost_nanousd=seen.cost_nanousd,
         runtime_cost_nanousd=seen.runtime_cost_nanousd,
         # Neither path offers the model a tool that the provider bills.
@@ -128,7 +113,7 @@ def ending_of(
         tool_calls=seen.tool_calls,
         tool_errors=seen.tool_errors,
         retries=0,
-        provider_request_id=last_request_id,
+        provider_request_id=next((call.request_id for call in reversed(seen.calls) if call.request_id), None),
         session_id=seen.session.session_id if seen.session else None,
         agent_id=seen.session.agent_id if seen.session else None,
         agent_version=seen.session.agent_version if seen.session else None,
