@@ -15,7 +15,6 @@ from dispatcher.paths.path import Outcome
 from dispatcher.paths.repository import Checkout
 from dispatcher.paths.timing import TIMING_SCHEMA
 
-
 _FIRST_CALL = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
