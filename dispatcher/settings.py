@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ _FORCE_PATH = "DISPATCHER_FORCE_PATH"
 class Settings(BaseSettings):
     """What the serving process reads from `DISPATCHER_*`, and the provider's address and key as its SDK spells them.
 
-    Paths are made absolute at start, so that a later change of directory moves nothing.
+    Paths are made absolute at start, so that a later change of directory moves nothing. An empty variable is one that
+    isn't set.
     """
 
-    model_config = SettingsConfigDict(env_prefix="DISPATCHER_", frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DISPATCHER_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     database_url: SecretStr = SecretStr("sqlite:///.dispatcher/dispatcher.db")
     policies_dir: Path = Path("policies")
@@ -34,6 +38,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.absolute()
+
+    @field_validator("anthropic_base_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("is not an address of the form http://… or https://…")
+        return url
 
     @field_validator("database_url")
     @classmethod
@@ -69,12 +80,20 @@ def look_at_kill_switch(kill_file: Path) -> tuple[str, str] | None:
     if forced is not None:
         return _FORCE_PATH, forced.strip()
     try:
-        with kill_file.open("rb") as file:
-            return str(kill_file), file.read(200).decode("utf-8", "replace").strip()
+        # Without waiting: a pipe in the file's place must not stop every caller.
+        descriptor = os.open(kill_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
         return str(kill_file), f"unreadable: {error.strerror}"
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return str(kill_file), "unreadable: not a regular file"
+        return str(kill_file), os.read(descriptor, 200).decode("utf-8", "replace").strip()
+    except OSError as error:
+        return str(kill_file), f"unreadable: {error.strerror}"
+    finally:
+        os.close(descriptor)
 
 
 def repository_token(variable: str) -> SecretStr | None:

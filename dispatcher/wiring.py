@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,10 @@ from dispatcher.audit.record import Origin, this_owner
 from dispatcher.dispatch.dispatcher import Dispatcher, Parts
 from dispatcher.dispatch.rows import Setting
 from dispatcher.errors import NoApiKey
-from dispatcher.paths.claude import Claude, SimulatorMark, ask_simulator
+from dispatcher.paths.claude import Claude
 from dispatcher.paths.managed import ManagedPath
 from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.origin import SimulatorMark, ask_simulator
 from dispatcher.prices import PriceTable
 from dispatcher.routing.flags import EmbeddedFlags
 from dispatcher.routing.policy import Policies
@@ -36,7 +38,7 @@ def build_dispatcher(settings: Settings) -> Dispatcher:
 
     Raises InvalidPolicy, InvalidFlags, SourceUnreachable or NoApiKey, each before anything is spent.
     """
-    return Dispatcher(lambda inherited: assemble(settings, inherited))
+    return Dispatcher(lambda inherited: _assemble(settings, inherited))
 
 
 def build_router(settings: Settings) -> Router:
@@ -61,7 +63,7 @@ def open_database(settings: Settings) -> Engine:
     return open_engine(settings.database_url.get_secret_value())
 
 
-def assemble(settings: Settings, inherited: Parts | None) -> Parts:
+def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     """The parts of a dispatcher, made afresh; a forked child keeps of its parent the last good flag state."""
     router = build_router(settings) if inherited is None else _after_fork(inherited.router)
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
@@ -108,8 +110,12 @@ def _api_key(settings: Settings, mark: SimulatorMark | None) -> SecretStr:
     )
 
 
-_default_lock = threading.Lock()
 _default: Dispatcher | None = None
+# A fork in the middle of the building would leave the child a half-built instance and a lock that nobody releases.
+_default_lock = threading.RLock()
+os.register_at_fork(
+    before=_default_lock.acquire, after_in_parent=_default_lock.release, after_in_child=_default_lock.release
+)
 
 
 def default_dispatcher() -> Dispatcher:

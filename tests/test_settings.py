@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,29 @@ def test_a_kill_file_counts_whatever_it_holds(content, tmp_path):
 def test_a_kill_file_that_cannot_be_read_counts(tmp_path):
     (tmp_path / "KILL").mkdir()
 
-    assert look_at_kill_switch(tmp_path / "KILL") == (str(tmp_path / "KILL"), "unreadable: Is a directory")
+    assert look_at_kill_switch(tmp_path / "KILL") == (str(tmp_path / "KILL"), "unreadable: not a regular file")
+
+
+def test_a_pipe_in_the_kill_files_place_counts_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "KILL")
+
+    assert look_at_kill_switch(tmp_path / "KILL") == (str(tmp_path / "KILL"), "unreadable: not a regular file")
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch, tmp_path):
+    monkeypatch.setenv("DISPATCHER_KILL_FILE", "")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "")
+    settings = load_settings(policies_dir=tmp_path)
+
+    assert settings.kill_switch_file == tmp_path / "KILL"
+    assert settings.anthropic_base_url == "https://api.anthropic.com"
+
+
+def test_an_address_without_a_scheme_is_refused(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "127.0.0.1:8765")
+
+    with pytest.raises(InvalidSettings, match=r"ANTHROPIC_BASE_URL: .*https://"):
+        load_settings()
 
 
 def test_a_kill_file_below_a_file_counts_as_it_is_not_plainly_absent(tmp_path):

@@ -60,6 +60,8 @@ class ErrorType(StrEnum):
     CANCELLED = "cancelled"
     UNEXPECTED_REPLY = "unexpected_reply"
     """A reply that is not of the API's form, such as a proxy's page with status 200."""
+    LOG_UNAVAILABLE = "log_unavailable"
+    """The log could not be told the session, so nothing was sent to it."""
     INTERNAL = "internal"
     """A defect of ours."""
 

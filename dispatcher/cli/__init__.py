@@ -6,6 +6,7 @@ light.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -70,7 +71,12 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line; returns the exit code. Every expected error is one message without a traceback."""
     try:
-        code = dispatcher.main(args=arguments, prog_name="dispatcher", standalone_mode=False)
+        # Not click's own main, which answers a closed pipe with exit code 1: under --gate that would say ROLLBACK.
+        with dispatcher.make_context("dispatcher", list(arguments)) as context:
+            code = dispatcher.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -81,6 +87,8 @@ def run(arguments: list[str]) -> int:
         click.echo(f"error: {error}", err=True)
         return exit_code_of(error)
     except BrokenPipeError:
+        # What is still buffered has no reader; flushed at exit it would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except Exception:  # noqa: BLE001 - the last line of defence, with its own exit code
         traceback.print_exc()

@@ -48,9 +48,9 @@ def verdict(records: tuple[str, ...], origin: str, as_of: str | None, *, gate: b
 
     moment = _moment(as_of, dt.datetime.now(dt.UTC))
     settings = load_settings()
-    chosen, unreadable = _chosen(settings.adrs_dir, records)
     engine = open_database(settings)
     try:
+        chosen, unreadable = _chosen(settings.adrs_dir, records)
         verdicts = [reach_verdict(record, Origin(origin), moment, engine) for record in chosen]
     finally:
         engine.dispose()
@@ -84,15 +84,11 @@ def _moment(text: str | None, now: dt.datetime) -> dt.datetime:
 
 def _chosen(directory: Path, names: Sequence[str]) -> tuple[list[Record], list[InvalidRecord]]:
     """The records to judge, and what can't be read. Raises InvalidRecord where there is nothing to judge."""
-    from dispatcher.adr.reader import find_record, read_records
+    from dispatcher.adr.reader import read_records
     from dispatcher.errors import InvalidRecord
 
     if names:
-        named = [find_record(directory, name) for name in dict.fromkeys(names)]
-        for record in named:
-            if record.acceptance is None:
-                raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
-        return named, []
+        return _named(directory, names)
     records, unreadable = read_records(directory)
     judged = [record for record in records if record.status.is_open and record.acceptance is not None]
     if judged:
@@ -102,3 +98,22 @@ def _chosen(directory: Path, names: Sequence[str]) -> tuple[list[Record], list[I
     raise InvalidRecord(
         str(directory), ["holds no open record with criteria; name a record, or set DISPATCHER_ADRS_DIR"]
     )
+
+
+def _named(directory: Path, names: Sequence[str]) -> tuple[list[Record], list[InvalidRecord]]:
+    """The named records, and what of them can't be judged. Raises InvalidRecord where that is all of them."""
+    from dispatcher.adr.reader import find_record
+    from dispatcher.errors import InvalidRecord
+
+    chosen, unreadable = [], []
+    for name in dict.fromkeys(names):
+        try:
+            record = find_record(directory, name)
+            if record.acceptance is None:
+                raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
+            chosen.append(record)
+        except InvalidRecord as error:
+            unreadable.append(error)
+    if not chosen:
+        raise unreadable[0] if len(unreadable) == 1 else InvalidRecord("records", [str(error) for error in unreadable])
+    return chosen, unreadable

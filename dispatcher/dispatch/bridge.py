@@ -21,7 +21,8 @@ class Bridge:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine to its end and return its result.
@@ -30,39 +31,71 @@ class Bridge:
         until it has cleaned up. Raises CalledOnEventLoop on the thread of a running loop, which it would block.
         """
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+            refuse_on_event_loop()
+        except CalledOnEventLoop:
             coroutine.close()
-            raise CalledOnEventLoop(
-                "dispatch_research() was called on the thread of a running event loop and would block it; "
-                "await adispatch_research() there, or call it from a worker thread"
-            )
-        loop = self._running_loop()
-        ended: Future[T] = Future()
-        task = asyncio.run_coroutine_threadsafe(_start(coroutine, ended), loop).result()
+            raise
+        loop, ended, begun = self._loop(), Future[T](), list[asyncio.Task[T]]()
+
+        def begin() -> None:
+            task = loop.create_task(coroutine)
+            begun.append(task)
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            task.add_done_callback(lambda done: _hand_over(done, ended))
+
         try:
+            loop.call_soon_threadsafe(begin)
             return ended.result()
         except BaseException:
             if not ended.done():
-                loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
                 ended.exception()
             raise
 
-    def close(self) -> None:
-        """Stop the loop; a later call starts another."""
-        with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Cancel what is running, wait until it has cleaned up, run `last` and end the loop.
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        A later call starts another loop. Raises CalledOnEventLoop as `run` does.
+        """
+        refuse_on_event_loop()
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name="dispatcher-bridge", daemon=True).start()
-            return self._loop
+            serving, self._serving = self._serving, None
+        if serving is None:
+            last.close()
+            return
+        loop, thread = serving
+        asyncio.run_coroutine_threadsafe(self._wind_down(last), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+    async def _wind_down(self, last: Coroutine[Any, Any, None]) -> None:
+        while running := tuple(self._running):
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+        await last
+
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._serving is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=_serve, args=(loop,), name="dispatcher-bridge", daemon=True)
+                self._serving = (loop, thread)
+                thread.start()
+            return self._serving[0]
+
+
+def refuse_on_event_loop() -> None:
+    """Raise CalledOnEventLoop on the thread of a running event loop, which a blocking call would stall."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise CalledOnEventLoop(
+        "dispatch_research() was called on the thread of a running event loop and would block it; "
+        "await adispatch_research() there, or call it from a worker thread"
+    )
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -74,16 +107,10 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-async def _start(coroutine: Coroutine[Any, Any, T], ended: Future[T]) -> asyncio.Task[T]:
-    task = asyncio.ensure_future(coroutine)
-
-    def hand_over(done: asyncio.Task[T]) -> None:
-        if done.cancelled():
-            ended.set_exception(asyncio.CancelledError())
-        elif (error := done.exception()) is not None:
-            ended.set_exception(error)
-        else:
-            ended.set_result(done.result())
-
-    task.add_done_callback(hand_over)
-    return task
+def _hand_over(done: asyncio.Task[T], ended: Future[T]) -> None:
+    if done.cancelled():
+        ended.set_exception(asyncio.CancelledError())
+    elif (error := done.exception()) is not None:
+        ended.set_exception(error)
+    else:
+        ended.set_result(done.result())

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.action.decision import Decision, PathName
-from dispatcher.action.observation import EndedBy, ErrorType, Status
+from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import AttemptOpening, new_log_id
-from dispatcher.cancellation import to_its_end
-from dispatcher.dispatch.bridge import Bridge
+from dispatcher.dispatch.bridge import Bridge, refuse_on_event_loop
 from dispatcher.dispatch.rows import Began, Setting, ending_of, opening_of, result_of
 from dispatcher.errors import LogUnavailable
 from dispatcher.paths.observation import Observer, Session
@@ -68,8 +67,7 @@ class Dispatcher:
         self._inherited: tuple[Parts | None, list[object]] = (None, [])
         self._lock = threading.Lock()
         self._bridge = Bridge()
-        this = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _rebuild(this()))
+        _ALIVE.add(self)
 
     def dispatch_research(self, action: ResearchAction) -> ResearchResult:
         """Carry out the action and wait for it; see `adispatch_research`.
@@ -107,11 +105,14 @@ class Dispatcher:
             await self._parts.settle()
 
     def close(self) -> None:
-        """Settle what blocking callers dispatched, and free the threads and connections; not on an event loop."""
+        """Cancel what blocking callers still wait for, settle it, and free the threads and connections.
+
+        Raises CalledOnEventLoop on the thread of a running event loop.
+        """
+        refuse_on_event_loop()
         parts, self._parts = self._parts, None
         if parts is not None:
-            self._bridge.run(parts.settle())
-            self._bridge.close()
+            self._bridge.close(parts.settle())
             parts.log.shutdown()
 
     def _ready_parts(self) -> Parts:
@@ -127,9 +128,15 @@ class Dispatcher:
         self._parts, self._bridge, self._lock = None, Bridge(), threading.Lock()
 
 
-def _rebuild(dispatcher: Dispatcher | None) -> None:
-    if dispatcher is not None:
+_ALIVE: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+
+
+def _forget_what_was_inherited() -> None:
+    for dispatcher in tuple(_ALIVE):
         dispatcher._forget_inherited()  # noqa: SLF001 - the fork hook is the class's own
+
+
+os.register_at_fork(after_in_child=_forget_what_was_inherited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +151,19 @@ class _Attempt:
     began: Began
 
     async def carry_out(self) -> ResearchResult:
+        # Every step runs in this very task: a loop that ends cancels all its tasks, and one that was only just made for
+        # the closing would never begin.
         observer = self._observer()
         await self._open(observer)
         try:
             outcome = await self._run(observer)
         except asyncio.CancelledError:
-            await to_its_end(self._close(CANCELLED, observer))
+            await self._close(CANCELLED, observer)
             raise
-        except Exception as defect:
-            await to_its_end(self._close(_internal(defect), observer))
+        except (Exception, SystemExit, KeyboardInterrupt) as defect:
+            await self._close(_internal(defect), observer)
             raise
-        return await to_its_end(self._close(outcome, observer))
+        return await self._close(outcome, observer)
 
     def _observer(self) -> Observer:
         async def note_session(session: Session) -> None:
@@ -171,18 +180,12 @@ class _Attempt:
         )
 
     async def _open(self, observer: Observer) -> None:
-        # A cancellation while the row is being committed must not leave it open: wait for the commit, then close.
-        opening = asyncio.ensure_future(self.parts.log.open(self.opening))
         try:
-            await asyncio.shield(opening)
+            await self.parts.log.open(self.opening)
         except asyncio.CancelledError:
-            await to_its_end(self._close_if_opened(opening, observer))
+            # The log has settled it: the row is there and ends now, or it was refused and there is none to end.
+            await self._close(CANCELLED, observer, perhaps_refused=True)
             raise
-
-    async def _close_if_opened(self, opening: asyncio.Future[None], observer: Observer) -> None:
-        await asyncio.wait([opening])
-        if opening.exception() is None:
-            await self._close(CANCELLED, observer)
 
     async def _run(self, observer: Observer) -> Outcome:
         variant = self.decision.variant
@@ -198,17 +201,26 @@ class _Attempt:
         try:
             async with asyncio.timeout(self.decision.deadline_s - waited_s) as deadline:
                 return await self.parts.paths[variant.path].run(job, observer)
+        except LogUnavailable as error:
+            return Outcome(
+                status=Status.ERROR,
+                ended_by=EndedBy.FAILURE,
+                error_type=ErrorType.LOG_UNAVAILABLE,
+                error_stage=ErrorStage.SESSION,
+                error=str(error),
+            )
         except TimeoutError:
             if not deadline.expired():
                 raise
-            return Outcome(
+            # A report accepted in time is the answer, however long the rest took.
+            return observer.accepted or Outcome(
                 status=Status.ERROR,
                 ended_by=EndedBy.DEADLINE,
                 error_type=ErrorType.DEADLINE,
                 error=f"no answer within the deadline of {self.decision.deadline_s:g} s",
             )
 
-    async def _close(self, outcome: Outcome, observer: Observer) -> ResearchResult:
+    async def _close(self, outcome: Outcome, observer: Observer, *, perhaps_refused: bool = False) -> ResearchResult:
         seen = observer.observed()
         response_time_ms = (time.monotonic_ns() - self.began.ns) // 1_000_000
         ending = ending_of(outcome, seen, response_time_ms, dt.datetime.now(dt.UTC), self.parts.prices.version)
@@ -216,11 +228,12 @@ class _Attempt:
             await self.parts.log.close(self.opening.log_id, ending, seen.calls)
         except LogUnavailable as error:
             # The action was accepted and its row is durable as `started`; the answer isn't withheld for it.
-            logger.error("row %s stays open, its ending could not be written: %s", self.opening.log_id, error)  # noqa: TRY400
+            if not perhaps_refused:
+                logger.error("row %s stays open, its ending could not be written: %s", self.opening.log_id, error)  # noqa: TRY400
         return result_of(self.opening, self.decision, outcome, seen, response_time_ms)
 
 
-def _internal(defect: Exception) -> Outcome:
+def _internal(defect: BaseException) -> Outcome:
     return Outcome(
         status=Status.ERROR,
         ended_by=EndedBy.FAILURE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
@@ -15,25 +16,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from dispatcher.action.observation import ErrorType
-from dispatcher.paths.origin import SIMULATOR_HEADER, SIMULATOR_NAME, SimulatorMark, ask_simulator
+from dispatcher.paths.origin import SIMULATOR_HEADER, SIMULATOR_NAME
+from dispatcher.paths.wire import storable
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic
 
 _MESSAGE_CHARS = 300
+_BLOT = "[secret]"
 _SECRET = re.compile(r"(?i)\b(?:sk-[\w-]{6,}|bearer\s+[^\s\"',]+|gh[a-z]_\w{6,}|github_pat_\w+)")
-
-
-__all__ = [
-    "Claude",
-    "Failure",
-    "OriginMismatch",
-    "SimulatorMark",
-    "UnexpectedReply",
-    "ask_simulator",
-    "failure_of",
-    "one_sentence",
-]
 
 
 class OriginMismatch(Exception):
@@ -56,6 +47,7 @@ class Claude:
         self._api_key = api_key
         # The SDK costs about a second and 75 MB to import: paid where a door is made, and in no caller's wait.
         self._sdk = import_module("anthropic")
+        _keep_requests_out_of_logs()
         self._clients: dict[asyncio.AbstractEventLoop, AsyncAnthropic] = {}
 
     def client(self) -> AsyncAnthropic:
@@ -79,6 +71,15 @@ class Claude:
             middleware=[partial(_checked, self.simulated)],
         )
         return client
+
+
+def _keep_requests_out_of_logs() -> None:
+    """Silence the DEBUG lines of the SDK's requests, which hold whole bodies and headers, whatever the level set."""
+    logging.getLogger("anthropic._base_client").addFilter(_no_detail)
+
+
+def _no_detail(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 # Held here for as long as their loops, also for a door that nobody holds any more: what is finalised while a loop
@@ -176,41 +177,42 @@ _BY_STATUS: Mapping[int, ErrorType] = {
 }
 
 
-def failure_of(error: BaseException) -> Failure | None:
+def failure_of(error: BaseException, secrets: tuple[str, ...] = ()) -> Failure | None:
     """What an error raised while talking to the provider means; None for an error that isn't of that kind.
 
     After the status 200 of an event stream only the error's own type tells what happened, so the type is looked at
     before the status everywhere. Connection errors are told without their own text, which can quote headers.
+    `secrets` are blotted out of the message, whole ones before anything is cut.
     """
     if isinstance(error, OriginMismatch):
         return Failure(error_type=ErrorType.ORIGIN_MISMATCH, http_status=None, message=_ORIGIN_MISMATCH)
     if isinstance(error, UnexpectedReply):
-        return _unexpected(str(error))
+        return _unexpected(one_sentence(str(error), secrets))
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return _unexpected("a reply is broken JSON or broken text")
-    return _sdk_failure(error)
+    return _sdk_failure(error, secrets)
 
 
 _ORIGIN_MISMATCH = "a response's simulator mark disagrees with what the base URL said when it was asked"
 
 
-def _status_failure(error: APIStatusError) -> Failure:
+def _status_failure(error: APIStatusError, secrets: tuple[str, ...]) -> Failure:
     status = error.status_code
     fallback = ErrorType.PROVIDER_ERROR if status < 400 or status >= 500 else ErrorType.INVALID_REQUEST  # noqa: PLR2004
     error_type = (
         _BY_ERROR_CODE.get(str(error.error_code)) or _BY_TYPE.get(str(error.type)) or _BY_STATUS.get(status, fallback)
     )
-    told = one_sentence(error.api_message) if isinstance(error.api_message, str) else "no error body"
-    kind = f"{status} {error.type}" if isinstance(error.type, str) else str(status)
+    told = one_sentence(error.api_message, secrets) if isinstance(error.api_message, str) else "no error body"
+    kind = f"{status} {one_sentence(error.type, secrets)}" if isinstance(error.type, str) else str(status)
     return Failure(error_type=error_type, http_status=status, message=f"the provider answered {kind}: {told}"[:400])
 
 
-def _sdk_failure(error: BaseException) -> Failure | None:
+def _sdk_failure(error: BaseException, secrets: tuple[str, ...]) -> Failure | None:
     import anthropic  # noqa: PLC0415
     import httpx2  # noqa: PLC0415
 
     if isinstance(error, anthropic.APIStatusError):
-        return _status_failure(error)
+        return _status_failure(error, secrets)
     if isinstance(error, anthropic.APIResponseValidationError | httpx2.DecodingError):
         return _unexpected("a reply is not of the API's form")
     if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
@@ -232,6 +234,11 @@ def _unexpected(message: str) -> Failure:
     return Failure(error_type=ErrorType.UNEXPECTED_REPLY, http_status=200, message=message)
 
 
-def one_sentence(text: str) -> str:
-    """Text from outside in a form that fits an error message: one line, bounded, credentials blotted out."""
-    return _SECRET.sub("[secret]", " ".join(text.split()))[:_MESSAGE_CHARS]
+def one_sentence(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Text from outside in a form that fits an error message: one line, bounded, credentials blotted out.
+
+    `secrets` are known ones, which need not look like credentials; none survives in part by being cut.
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, _BLOT)
+    return storable(_SECRET.sub(_BLOT, " ".join(text.split())))[:_MESSAGE_CHARS]

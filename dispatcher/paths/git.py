@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,6 +49,10 @@ _MEMORY_KIB = 2 * 1024 * 1024
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
 _SYNC_TIMEOUT_S = 15
 _CHUNK = 65_536
+_PROCESSES = 32
+# How often a thread looks whether its caller still waits, and how long a cancelled caller waits for its thread.
+_TICK_S = 0.02
+_KILLED_S = 1.0
 _COMPLAINT_BYTES = 2_000
 
 
@@ -91,61 +100,112 @@ async def read_git(
 ) -> Exit:
     """Feed the output of one git process to `consume` until that returns False, the process ends, or time is up.
 
-    Nothing of the process outlives this call, not even when it is cancelled.
+    `consume` is called in another thread; `stdin` is at most a line. Time runs from the start of the process, which
+    may have to wait for others. A cancelled call kills the process and is over when that is gone.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    stopped = threading.Event()
+    running = _threads().submit(_run, command, consume, cwd, seconds, stdin, stopped)
+    waiting = asyncio.wrap_future(running)
+    try:
+        return await asyncio.shield(waiting)
+    finally:
+        stopped.set()
+        if not waiting.done() and not running.cancel():
+            await asyncio.wait({waiting}, timeout=_KILLED_S)
+        waiting.cancel()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """What git processes are waited for in.
+
+    asyncio's own subprocesses never end when all tasks of a loop are cancelled while one is being started, and its
+    default executor is needed for other things.
+    """
+    return ThreadPoolExecutor(_PROCESSES, thread_name_prefix="git")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def _run(
+    command: list[str],
+    consume: Callable[[bytes], bool],
+    cwd: Path,
+    seconds: float,
+    stdin: bytes,
+    stopped: threading.Event,
+) -> Exit:
+    if stopped.is_set():
+        return Exit(None, "")
+    process = subprocess.Popen(  # noqa: S603 - as above
+        command,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         cwd=cwd,
         env=ENVIRONMENT,
         start_new_session=True,
     )
-    try:
-        async with asyncio.timeout(seconds):
-            enough, complaint, _ = await asyncio.gather(
-                _read(process, consume), _complaint(process), _write(process, stdin)
-            )
-            code = None if enough else await process.wait()
-            return Exit(code, complaint)
-    except TimeoutError:
-        return Exit(None, "", timed_out=True)
-    finally:
-        _kill(process)
-        # Reads what is left in the pipes, without which their transports would stay open.
-        await process.communicate()
-
-
-async def _read(process: asyncio.subprocess.Process, consume: Callable[[bytes], bool]) -> bool:
-    assert process.stdout is not None
-    while chunk := await process.stdout.read(_CHUNK):
-        if not consume(chunk):
-            _kill(process)
-            return True
-    return False
-
-
-async def _complaint(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    kept = b""
-    while chunk := await process.stderr.read(_CHUNK):
-        kept = (kept + chunk)[:_COMPLAINT_BYTES]
-    return kept.decode("utf-8", "replace")
-
-
-async def _write(process: asyncio.subprocess.Process, stdin: bytes) -> None:
-    assert process.stdin is not None
-    process.stdin.write(stdin)
-    process.stdin.close()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+    with process:
         try:
+            return _read(process, consume, stdin, _Limit(time.monotonic() + seconds, stopped))
+        except TimeoutError:
+            return Exit(None, "", timed_out=True)
+        finally:
+            _kill(process)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """Until when a process may run, on the monotonic clock, unless its caller stops it before."""
+
+    ends: float
+    stopped: threading.Event
+
+    def tick(self) -> float:
+        """How long to wait before asking again, in seconds. Raises TimeoutError where the process must end."""
+        left = self.ends - time.monotonic()
+        if left <= 0 or self.stopped.is_set():
+            raise TimeoutError
+        return min(left, _TICK_S)
+
+
+def _read(process: subprocess.Popen[bytes], consume: Callable[[bytes], bool], stdin: bytes, limit: _Limit) -> Exit:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(stdin)
+    process.stdin.close()
+    complaint = b""
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ)
+        ready.register(process.stderr, selectors.EVENT_READ)
+        while ready.get_map():
+            for key, _ in ready.select(limit.tick()):
+                chunk = os.read(key.fd, _CHUNK)
+                if not chunk:
+                    ready.unregister(key.fileobj)
+                elif key.fileobj is process.stderr:
+                    complaint = (complaint + chunk)[:_COMPLAINT_BYTES]
+                elif not consume(chunk):
+                    return Exit(None, complaint.decode("utf-8", "replace"))
+    return Exit(_code(process, limit), complaint.decode("utf-8", "replace"))
+
+
+def _code(process: subprocess.Popen[bytes], limit: _Limit) -> int:
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(limit.tick())
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # Only the thread that reaps the process calls this, so the number can't be another's by now.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
 
 @cache

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from dispatcher.action.decision import PathName
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.action.request import FEATURE
-from dispatcher.cancellation import to_its_end
-from dispatcher.paths.claude import Claude, UnexpectedReply
+from dispatcher.paths.claude import Claude
 from dispatcher.paths.observation import Observer, Session
 from dispatcher.paths.path import Job, Outcome
 from dispatcher.paths.prompt import prefix_fingerprint, prompt_fingerprint, question_text, system_text
-from dispatcher.paths.provision import Provision, Provisions, agent_tools
+from dispatcher.paths.provision import Provision, Provisions, agent_tools, id_of
 from dispatcher.paths.session import Failed, RemoteSession, failing_at
 from dispatcher.paths.session_ending import outcome_of
-from dispatcher.paths.session_turn import STOP_S, SessionTurn
+from dispatcher.paths.session_leaving import despite_cancellation
+from dispatcher.paths.session_turn import DRAIN_S, STOP_S, SessionTurn
 from dispatcher.paths.timing import Marker
 
 if TYPE_CHECKING:
-    from anthropic.types.beta import BetaManagedAgentsGitHubRepositoryResourceParams, BetaManagedAgentsSession
-
-T = TypeVar("T")
+    from anthropic.types.beta import BetaManagedAgentsGitHubRepositoryResourceParams
 
 MOUNT_PATH = "/workspace/repository"
 """Where the repository lies in the container, whatever its name."""
@@ -34,6 +33,9 @@ MOUNT_PATH = "/workspace/repository"
 LOG_ID_KEY = "dispatcher_log_id"
 """The metadata key by which a session is matched to its row."""
 
+_LATEST = 100
+_LOOKS = 5
+_LOOK_PAUSE_S = 0.1
 _REFUSED = frozenset({ErrorType.NOT_FOUND, ErrorType.INVALID_REQUEST})
 _NOT_MOUNTABLE = Outcome(
     status=Status.ERROR,
@@ -63,27 +65,25 @@ class _Mount:
             resource["authorization_token"] = self.token.get_secret_value()
         return resource
 
-    def without_token(self, failed: Failed) -> Failed:
-        """The same failure with the token blotted out, in case the provider quoted what it was sent."""
-        if self.token is None:
-            return failed
-        message = failed.failure.message.replace(self.token.get_secret_value(), "[secret]")
-        return Failed(replace(failed.failure, message=message), failed.stage)
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated, in case the provider quotes what it was sent."""
+        return () if self.token is None else (self.token.get_secret_value(),)
 
 
 class ManagedPath:
     """Carries out research in a session of Claude Managed Agents: agent and environment are provisioned, the session
     has one turn, and afterwards it is archived.
 
-    `mount_token` gives a tenant's read-only token for a GitHub URL, None for a public repository. Sessions are archived
-    beside the caller's wait; `settle` waits for that and belongs before the end of a program or event loop.
+    `mount_token` gives a tenant's read-only token for a GitHub URL, None for a public repository. A session that
+    ended in order is archived beside the caller's wait; `settle` waits for that and belongs before the end of a program
+    or event loop. Every other one is stopped and archived before the attempt ends, whatever cancels it.
     """
 
     def __init__(self, claude: Claude, mount_token: Callable[[str, str], SecretStr | None]) -> None:
         self._claude = claude
         self._mount_token = mount_token
         self._provisions = Provisions(claude)
-        self._beside: set[asyncio.Task[Any]] = set()
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def run(self, job: Job, observer: Observer) -> Outcome:
         """Carry out one attempt; see `Path`."""
@@ -119,28 +119,61 @@ class ManagedPath:
         except Failed as failed:
             lost = failed
         finally:
-            try:
-                await to_its_end(self._start(turn.wind_down()))
-            finally:
+            await self._leave(turn, remote, observer)
+        return outcome_of(turn.state) if lost is None else lost.outcome
+
+    async def _leave(self, turn: SessionTurn, remote: RemoteSession, observer: Observer) -> None:
+        """Archive the session: beside the answer where it ended in order, else in this task and before the answer."""
+        try:
+            if not turn.ended_in_order:
+                within_s = STOP_S if observer.accepted is None else DRAIN_S
+                await despite_cancellation(turn.wind_down, within_s)
+        finally:
+            turn.give_up()
+            if not turn.archived:
                 self._start(remote.put_away(may_run=not turn.at_rest))
-        outcome = outcome_of(turn.state) if lost is None else lost.outcome
-        if outcome.output is not None and turn.decided_ns is not None:
-            observer.drain_ms = (observer.clock() - turn.decided_ns) // 1_000_000
-        return outcome
+            if observer.accepted is not None and turn.decided_ns is not None:
+                observer.drain_ms = (observer.clock() - turn.decided_ns) // 1_000_000
 
     async def _create(self, job: Job, provision: Provision, mount: _Mount) -> RemoteSession:
-        creating = self._start(self._created(job, provision, mount))
+        creating = asyncio.ensure_future(self._created(job, provision, mount))
         try:
             return await asyncio.shield(creating)
         except asyncio.CancelledError:
             # What is being created can't be recalled, only put away once it is there.
-            self._start(_discard(creating))
+            try:
+                await despite_cancellation(lambda: self._discard(creating, job, provision), STOP_S)
+            finally:
+                creating.cancel()
             raise
+
+    async def _discard(self, creating: asyncio.Task[RemoteSession], job: Job, provision: Provision) -> None:
+        await asyncio.wait({creating})
+        if creating.cancelled():
+            # A loop that ends has cancelled it too, perhaps after the request was sent.
+            with suppress(Failed):
+                remote = await self._found(job, provision)
+                if remote is not None:
+                    await remote.archive(may_run=False)
+        elif creating.exception() is None:
+            await creating.result().archive(may_run=False)
+
+    async def _found(self, job: Job, provision: Provision) -> RemoteSession | None:
+        """The session of an attempt that never learned its id: looked for a few times, since it may still come."""
+        client = self._claude.client()
+        for _ in range(_LOOKS):
+            with failing_at(ErrorStage.SESSION):
+                page = await client.beta.sessions.list(agent_id=provision.agent_id, order="desc", limit=_LATEST)
+                for session in page.data:
+                    if (session.metadata or {}).get(LOG_ID_KEY) == job.log_id:
+                        return RemoteSession(client, id_of(session))
+            await asyncio.sleep(_LOOK_PAUSE_S)
+        return None
 
     async def _created(self, job: Job, provision: Provision, mount: _Mount) -> RemoteSession:
         client = self._claude.client()
         try:
-            with failing_at(ErrorStage.SESSION):
+            with failing_at(ErrorStage.SESSION, mount.secrets()):
                 created = await client.beta.sessions.create(
                     agent={"type": "agent", "id": provision.agent_id, "version": provision.agent_version},
                     environment_id=provision.environment_id,
@@ -148,30 +181,17 @@ class ManagedPath:
                     metadata={LOG_ID_KEY: job.log_id},
                     title=f"{FEATURE} {job.log_id}",
                 )
-                return RemoteSession(client, _id_of(created))
+                return RemoteSession(client, id_of(created))
         except Failed as failed:
             if failed.failure.error_type in _REFUSED:
                 self._provisions.forget(job.variant.model)
-            raise mount.without_token(failed) from None
+            raise
 
-    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin work that may outlast the attempt; a reference is kept until it is done."""
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-        return task
-
-
-async def _discard(creating: asyncio.Task[RemoteSession]) -> None:
-    await asyncio.wait({creating}, timeout=STOP_S)
-    if creating.done() and not creating.cancelled() and creating.exception() is None:
-        await creating.result().put_away(may_run=False)
-
-
-def _id_of(created: BetaManagedAgentsSession) -> str:
-    if not created.id:
-        raise UnexpectedReply("a created session came back without its id")
-    return created.id
 
 
 def _prompt(job: Job, observer: Observer) -> str:

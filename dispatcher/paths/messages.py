@@ -24,6 +24,7 @@ from dispatcher.paths.prompt import (
 from dispatcher.paths.reply import StreamedReply, ToolUse
 from dispatcher.paths.timing import Marker
 from dispatcher.paths.tools import TOOLS, RepositoryTools
+from dispatcher.paths.wire import word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ class _Conversation:
         try:
             stream: AsyncStream[Any] = await self._client.messages.create(**self._parameters(), **last, stream=True)
             async with stream:
-                self.stage, request_id = ErrorStage.STREAM, stream.response.headers.get("request-id")
+                self.stage, request_id = ErrorStage.STREAM, word(stream.response.headers.get("request-id"))
                 async for event in stream:
                     self._take(event)
         finally:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from dispatcher.action.observation import ZERO_USAGE, Call, Usage, UsageQuality
 from dispatcher.paths.timing import FirstTokenSplit, Marker, split_first_token
 from dispatcher.prices import PriceTable
+
+if TYPE_CHECKING:
+    from dispatcher.paths.path import Outcome
 
 _RECONCILED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 """What a session's calls must add up to for its usage to count as complete."""
@@ -66,7 +70,8 @@ class Observer:
     """Gathers what a path sees; one per attempt.
 
     `clock` is a monotonic clock in nanoseconds and `started_ns` its value when the caller began to wait;
-    `note_session` commits the session's id to the row before anything runs in the session.
+    `note_session` commits the session's id to the row before anything runs in the session. `accepted` is the outcome of
+    an attempt whose report was accepted: what cuts the attempt short afterwards no longer decides anything.
     """
 
     prices: PriceTable
@@ -78,6 +83,7 @@ class Observer:
     prompt_fingerprint: str | None = None
     drain_ms: int | None = None
     totals: SessionTotals | None = None
+    accepted: Outcome | None = None
     _session: Session | None = None
     _calls: list[Call] = field(default_factory=list)
     _marks: dict[Marker, int] = field(default_factory=dict)
@@ -123,6 +129,10 @@ class Observer:
         )
         self._calls.append(call)
         return call
+
+    def accept(self, outcome: Outcome) -> None:
+        """Note the success at the moment that decides it; only the first one counts."""
+        self.accepted = self.accepted or outcome
 
     def tool(self, *, failed: bool) -> None:
         """Count one tool call."""

@@ -15,10 +15,17 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.request import FEATURE
 from dispatcher.paths.claude import Claude, UnexpectedReply
 from dispatcher.paths.prompt import submit_tool, system_text
+from dispatcher.paths.wire import count, word
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types.beta import AgentCreateParams, BetaEnvironment, BetaManagedAgentsAgent, EnvironmentCreateParams
+    from anthropic.types.beta import (
+        AgentCreateParams,
+        BetaEnvironment,
+        BetaManagedAgentsAgent,
+        BetaManagedAgentsSession,
+        EnvironmentCreateParams,
+    )
 
 CONTENT_KEY = "dispatcher_content"
 """The metadata key that holds the hash of an agent's or environment's content."""
@@ -66,9 +73,17 @@ class Provisions:
         client = self._claude.client()
         agent = await _agent(client, agent_definition(model))
         environment = await _environment(client, environment_definition())
-        if not agent.id or not agent.version or not environment.id:
-            raise UnexpectedReply("an agent or environment came back without its id")
-        return Provision(agent_id=agent.id, agent_version=agent.version, environment_id=environment.id)
+        version = count(agent.version)
+        if not version:
+            raise UnexpectedReply("an agent came back without its version")
+        return Provision(agent_id=id_of(agent), agent_version=version, environment_id=id_of(environment))
+
+
+def id_of(created: BetaManagedAgentsAgent | BetaEnvironment | BetaManagedAgentsSession) -> str:
+    """The id of what the provider made, in a form that can be kept. Raises UnexpectedReply."""
+    if not created.id or word(created.id) != created.id:
+        raise UnexpectedReply("what was created came back without an id that can be kept")
+    return created.id
 
 
 def agent_tools() -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dispatcher.action.observation import Usage
 from dispatcher.paths.claude import UnexpectedReply
+from dispatcher.paths.wire import count, word
 
 Block = dict[str, Any]
 
@@ -98,23 +99,23 @@ class StreamedReply:
         if self._started:
             raise UnexpectedReply("the stream begins twice")
         self._started = True
-        self.model = message["model"] if isinstance(message.get("model"), str) else None
+        self.model = word(message.get("model"))
         usage = _mapping(message.get("usage"))
         self._merge(usage)
         # The split of cache writes by TTL is told here and never again.
         split = _mapping(usage.get("cache_creation"))
-        by_ttl = (_count(split.get("ephemeral_5m_input_tokens")), _count(split.get("ephemeral_1h_input_tokens")))
+        by_ttl = (count(split.get("ephemeral_5m_input_tokens")), count(split.get("ephemeral_1h_input_tokens")))
         self._split = None if by_ttl[0] is None or by_ttl[1] is None else (by_ttl[0], by_ttl[1])
 
     def _continue(self, kind: str, event: Mapping[str, Any]) -> None:
         if kind == "message_stop":
             self.complete = True
         elif kind == "message_delta":
-            reason = _mapping(event.get("delta")).get("stop_reason")
-            self.stop_reason = reason if isinstance(reason, str) else self.stop_reason
+            reason = word(_mapping(event.get("delta")).get("stop_reason"))
+            self.stop_reason = self.stop_reason if reason is None else reason
             usage = _mapping(event.get("usage"))
             self._merge(usage)
-            self._output_counted = self._output_counted or _count(usage.get("output_tokens")) is not None
+            self._output_counted = self._output_counted or count(usage.get("output_tokens")) is not None
         elif not isinstance(index := event.get("index"), int):
             raise UnexpectedReply("a content block has no index")
         elif kind == "content_block_start":
@@ -158,12 +159,8 @@ class StreamedReply:
 
     def _merge(self, usage: Mapping[str, Any]) -> None:
         """Later figures are totals and replace earlier ones; an absent one changes nothing."""
-        self._tokens.update({name: count for name in _TOKENS if (count := _count(usage.get(name))) is not None})
+        self._tokens.update({name: told for name in _TOKENS if (told := count(usage.get(name))) is not None})
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -14,7 +14,9 @@ from dispatcher.paths.claude import Failure, UnexpectedReply, failure_of
 from dispatcher.paths.observation import SessionTotals
 from dispatcher.paths.path import Outcome
 from dispatcher.paths.session_events import Event
+from dispatcher.paths.session_leaving import despite_cancellation
 from dispatcher.paths.session_steps import Answer
+from dispatcher.paths.wire import count
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 NANOUSD_PER_CENT = 10_000_000
 
 _PUT_AWAY_S = 10.0
+_MOST_SECONDS = 1_000_000
+_MOST_DIGITS = 9
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _HISTORY_PAGE = 1000
@@ -53,12 +57,12 @@ class Failed(Exception):
 
 
 @contextmanager
-def failing_at(stage: ErrorStage) -> Iterator[None]:
-    """Turn the provider's errors into Failed; whatever else is raised passes."""
+def failing_at(stage: ErrorStage, secrets: tuple[str, ...] = ()) -> Iterator[None]:
+    """Turn the provider's errors into Failed, the secrets blotted out; whatever else is raised passes."""
     try:
         yield
     except Exception as error:
-        failure = failure_of(error)
+        failure = failure_of(error, secrets)
         if failure is None:
             raise
         raise Failed(failure, stage) from error
@@ -121,19 +125,20 @@ class RemoteSession:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def put_away(self, *, may_run: bool) -> None:
-        """Archive the session, so that nothing can run in it any more. Never fails; says so in the program's log.
+        """Archive the session within some seconds, whatever cancels. Never fails; says so in the program's log."""
+        if not await despite_cancellation(lambda: self.archive(may_run=may_run), _PUT_AWAY_S):
+            logger.warning("session %s could not be archived; it may still run", self.session_id)
+
+    async def archive(self, *, may_run: bool) -> None:
+        """Archive the session, so that nothing can run in it any more; tries until it is, or is gone.
 
         A running session can't be archived. Where it may still run it is interrupted first; else its status only lags
         behind, and an interrupt would stay in the history of a turn that ended well.
         """
         pause = _FIRST_PAUSE_S
-        try:
-            async with asyncio.timeout(_PUT_AWAY_S):
-                while not await self._archived(may_run=may_run):
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE_S)
-        except TimeoutError:
-            logger.warning("session %s could not be archived; it may still run", self.session_id)
+        while not await self._archived(may_run=may_run):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
 
     async def _archived(self, *, may_run: bool) -> bool:
         with suppress(Failed), failing_at(ErrorStage.SESSION):
@@ -164,26 +169,33 @@ def in_json_form(event: object) -> Event:
 def _totals(session: BetaManagedAgentsSession) -> SessionTotals:
     usage: Any = session.usage
     writes: Any = getattr(usage, "cache_creation", None)
-    writes_5m = getattr(writes, "ephemeral_5m_input_tokens", None)
-    writes_1h = getattr(writes, "ephemeral_1h_input_tokens", None)
-    seconds = getattr(usage, "active_seconds", None)
+    writes_5m = count(getattr(writes, "ephemeral_5m_input_tokens", None))
+    writes_1h = count(getattr(writes, "ephemeral_1h_input_tokens", None))
     return SessionTotals(
         usage=Usage(
-            input_tokens=getattr(usage, "input_tokens", None),
-            output_tokens=getattr(usage, "output_tokens", None),
-            cache_read_input_tokens=getattr(usage, "cache_read_input_tokens", None),
+            input_tokens=count(getattr(usage, "input_tokens", None)),
+            output_tokens=count(getattr(usage, "output_tokens", None)),
+            cache_read_input_tokens=count(getattr(usage, "cache_read_input_tokens", None)),
             cache_creation_input_tokens=None if writes_5m is None or writes_1h is None else writes_5m + writes_1h,
             cache_creation_5m_input_tokens=writes_5m,
             cache_creation_1h_input_tokens=writes_1h,
         ),
-        active_ms=None if seconds is None else round(seconds * 1000),
+        active_ms=_milliseconds(getattr(usage, "active_seconds", None)),
         list_cost_nanousd=_nanousd(getattr(usage, "list_cost", None)),
     )
+
+
+def _milliseconds(seconds: object) -> int | None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _MOST_SECONDS:
+        return None
+    return count(round(seconds * 1000))
 
 
 def _nanousd(list_cost: Any) -> int | None:
     """The platform's list cost, whole US cents in a string, in nano-dollars."""
     amount = getattr(list_cost, "amount", None)
-    if getattr(list_cost, "currency", None) != "USD" or not isinstance(amount, str) or not amount.isdecimal():
+    if getattr(list_cost, "currency", None) != "USD" or not isinstance(amount, str):
+        return None
+    if not amount.isdecimal() or len(amount) > _MOST_DIGITS:
         return None
     return int(amount) * NANOUSD_PER_CENT

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from dispatcher.action.report import ResearchReport
+from dispatcher.paths.wire import word
 
 Event = Mapping[str, Any]
 """An event in its JSON form; nothing in it is validated."""
@@ -165,7 +166,7 @@ def _interrupted(state: TurnState, _event: Event) -> TurnState:
 
 
 def _errored(state: TurnState, event: Event) -> TurnState:
-    kind = str(inner(event, "error", "type"))
+    kind = word(inner(event, "error", "type")) or "of no type"
     if kind.startswith("repository_"):
         return replace(state, repository_error=kind)
     if inner(event, "error", "retry_status", "type") in {"exhausted", "terminal"}:
@@ -177,7 +178,7 @@ def _idle(state: TurnState, event: Event) -> TurnState:
     if state.end is not None:
         return state
     reason = inner(event, "stop_reason", "type")
-    state = replace(state, stop_reason=reason if isinstance(reason, str) else None)
+    state = replace(state, stop_reason=word(reason))
     if reason != "requires_action":
         # A reason that isn't known is still an end: waiting on would last until the deadline.
         return replace(state, end=End.IDLE)

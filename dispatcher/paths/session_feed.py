@@ -73,17 +73,17 @@ class SessionFeed:
         self._fruitless = 0
 
     async def close(self) -> None:
-        """Disconnect; what runs in the session runs on."""
-        arriving, self._arriving = self._arriving, None
-        if arriving is not None:
-            arriving.cancel()
-            await asyncio.wait({arriving})
-            if not arriving.cancelled():
-                arriving.exception()
-        stream, self._stream = self._stream, None
-        if stream is not None:
+        """Disconnect; what runs in the session runs on. Can be taken up again where it was cancelled."""
+        if self._arriving is not None:
+            self._arriving.cancel()
+            await asyncio.wait({self._arriving})
+            if not self._arriving.cancelled():
+                self._arriving.exception()
+            self._arriving = None
+        if self._stream is not None:
             with suppress(Failed), failing_at(ErrorStage.STREAM):
-                await stream.close()
+                await self._stream.close()
+            self._stream = None
 
     async def _arrival(self, timeout_s: float | None) -> Event | None:
         if self._arriving is None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dispatcher.paths.observation import Observer
 from dispatcher.paths.session import Failed, RemoteSession
+from dispatcher.paths.session_ending import outcome_of
 from dispatcher.paths.session_events import Event, TurnState, reduce
 from dispatcher.paths.session_feed import SessionFeed
 from dispatcher.paths.session_steps import Answer, Done, Halt, Respond, Wait, next_step, responded
@@ -24,16 +25,24 @@ SETTLE_S = 0.1
 
 
 class SessionTurn:
-    """A turn of a fresh session. `state` is what its events said so far."""
+    """A turn of a fresh session.
+
+    `state` is what its events said so far, `decided_ns` when the outcome was certain, and `ended_in_order` says that
+    the turn ended by itself and nothing is left to do but to archive the session.
+    """
 
     def __init__(self, session: RemoteSession, observer: Observer, *, model: str, iteration_cap: int) -> None:
         self.state = TurnState(iteration_cap=iteration_cap)
         self.decided_ns: int | None = None
+        self.ended_in_order = False
+        self.archived = False
         self._session = session
         self._observer = observer
         self._feed = SessionFeed(session)
         self._watch = SessionWatch(observer, model)
         self._saying: asyncio.Task[str] | None = None
+        self._last_answers: tuple[Answer, ...] = ()
+        self._interrupted = False
 
     @property
     def at_rest(self) -> bool:
@@ -41,7 +50,7 @@ class SessionTurn:
         return self._saying is None or self.state.end is not None
 
     async def carry_out(self, text: str) -> None:
-        """Say the text and follow what happens. Raises Failed.
+        """Say the text, follow what happens, and read what the session cost where it ended by itself. Raises Failed.
 
         The stream is opened first, because it doesn't replay.
         """
@@ -50,21 +59,29 @@ class SessionTurn:
         self._saying = asyncio.ensure_future(self._session.say(text))
         self.state = replace(self.state, message_id=await asyncio.shield(self._saying))
         await self._follow()
-        self.decided_ns = self.decided_ns or self._observer.clock()
+        self._decide()
+        with suppress(Failed, TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._drain()
+        await self._feed.close()
+        self.ended_in_order = self.at_rest
 
     async def wind_down(self) -> None:
-        """Leave nothing running and read what the session cost, within the bounds; never raises Failed.
+        """Leave nothing running, read what the session cost, archive it. Never raises Failed.
 
-        After a report was accepted the caller isn't kept waiting for a session that goes on all the same.
+        Can be taken up again where it was cancelled, and tries for as long as it is let.
         """
         await self._feed.close()
-        with suppress(Failed, TimeoutError):
-            if self.at_rest and self._observer.totals is None:
-                async with asyncio.timeout(DRAIN_S):
-                    self._observer.totals = await self._session.totals_at_rest()
-            elif not self.at_rest and self.state.accepted is None:
-                async with asyncio.timeout(STOP_S):
-                    await self._stop()
+        with suppress(Failed):
+            if not self.at_rest:
+                await self._stop()
+            elif self._observer.totals is None:
+                self._observer.totals = await self._session.totals_at_rest()
+        await self._session.archive(may_run=not self.at_rest)
+        self.archived = True
+
+    def give_up(self) -> None:
+        """End what is still on its way."""
         if self._saying is not None:
             self._saying.cancel()
 
@@ -88,18 +105,23 @@ class SessionTurn:
             self._observer.tool(failed=answer.is_error)
         if step.accepted is None:
             await self._session.answer(step.answers)
-            return
-        self.decided_ns = self._observer.clock()
-        # The report is in hand: whether the session goes idle in order no longer decides anything.
-        with suppress(Failed, TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                await self._drain(step.answers)
+        else:
+            self._last_answers = step.answers
 
-    async def _drain(self, answers: tuple[Answer, ...]) -> None:
-        await self._session.answer(answers)
-        while self.state.end is None:
-            await self._hear()
-        self._observer.totals = await self._session.totals_at_rest()
+    def _decide(self) -> None:
+        """From here on the wait is ours: a report that is in hand stays, whatever becomes of the session."""
+        self.decided_ns = self._observer.clock()
+        outcome = outcome_of(self.state)
+        if outcome.output is not None:
+            self._observer.accept(outcome)
+
+    async def _drain(self) -> None:
+        if self._last_answers:
+            await self._session.answer(self._last_answers)
+            while self.state.end is None:
+                await self._hear()
+        if self.state.end is not None:
+            self._observer.totals = await self._session.totals_at_rest()
 
     async def _hear(self, timeout_s: float | None = None) -> bool:
         heard = await self._feed.next(timeout_s)
@@ -118,8 +140,10 @@ class SessionTurn:
 
     async def _stop(self) -> None:
         await self._settle_message()
-        with suppress(Failed):
-            await self._session.interrupt()
+        if not self._interrupted:
+            with suppress(Failed):
+                await self._session.interrupt()
+            self._interrupted = True
         totals = await self._session.totals_at_rest()
         history = await self._session.history()
         if not self.state.message_id:
@@ -131,7 +155,10 @@ class SessionTurn:
         self._observer.totals = totals
 
     async def _settle_message(self) -> None:
-        if self._saying is not None and not self.state.message_id:
-            await asyncio.wait({self._saying})
+        if self._saying is None or self.state.message_id:
+            return
+        await asyncio.wait({self._saying})
+        # A loop that ends has cancelled it too; the history says then whether it landed.
+        if not self._saying.cancelled():
             with suppress(Failed):
                 self.state = replace(self.state, message_id=self._saying.result())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dispatcher.action.observation import Usage
 from dispatcher.paths.observation import Observer
 from dispatcher.paths.session_events import Event, inner
 from dispatcher.paths.timing import Marker
+from dispatcher.paths.wire import count, word
 
 _OUTPUT = frozenset(
     {"agent.message", "agent.thinking", "agent.tool_use", "agent.mcp_tool_use", "agent.custom_tool_use"}
@@ -53,7 +52,7 @@ class SessionWatch:
             model=self._model,
             usage=_usage(event),
             latency_ms=(ended_ns - started_ns) // 1_000_000 if live and started_ns is not None else None,
-            request_id=str(event.get("id")),
+            request_id=word(event.get("id")),
         )
 
     def _mark(self, marker: Marker, *, live: bool) -> None:
@@ -77,5 +76,4 @@ def _usage(event: Event) -> Usage:
 
 
 def _tokens(event: Event, name: str) -> int | None:
-    value: Any = inner(event, "model_usage", name)
-    return value if isinstance(value, int) else None
+    return count(inner(event, "model_usage", name))

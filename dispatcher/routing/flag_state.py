@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatcher.routing.flag_answer import ALWAYS_SENT, FlagState
 from dispatcher.routing.flag_document import EVERYBODY, Dependency, Feature, Strategy, VariantWeight
 from dispatcher.routing.flag_reader import FlagDocument
+from dispatcher.routing.policy import DEFAULT_VARIANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +93,12 @@ def _annotated(feature: Feature) -> tuple[list[Arm], list[dict[str, Any]]]:
     for number, rule in enumerate(feature.rules, 1):
         title = rule.title or f"strategy {number}"
         strategy = _plain(rule)
-        for variant, arm in zip(strategy["variants"], _arms(title, rule), strict=True):
+        rule_arms, left_out = _with_common_share(_arms(title, rule), _left_out(title, rule))
+        for variant, arm in zip(strategy["variants"], rule_arms, strict=True):
             variant["payload"] = _numbered(len(arms))
             arms.append(arm)
         rules.append(strategy)
-        if (left_out := _left_out(title, rule)) is not None:
+        if left_out is not None:
             catching.append(_catch(len(arms), strategy["constraints"], strategy["segments"]))
             arms.append(left_out)
     catching.append(_catch(len(arms), [], []))
@@ -119,6 +121,16 @@ def _arms(title: str, rule: Strategy) -> list[Arm]:
         )
         for variant in rule.variants
     ]
+
+
+def _with_common_share(arms: list[Arm], left_out: Arm | None) -> tuple[list[Arm], Arm | None]:
+    """Arms that end at the same variant have one share: a lost rollout ends at the default, as an arm of it does."""
+    ends_alike = next((arm for arm in arms if arm.variant == DEFAULT_VARIANT), None)
+    if left_out is None or ends_alike is None:
+        return arms, left_out
+    share = (ends_alike.share or 0) + (left_out.share or 0)
+    shared = [replace(arm, share=share) if arm is ends_alike else arm for arm in arms]
+    return shared, replace(left_out, share=share)
 
 
 def _left_out(title: str, rule: Strategy) -> Arm | None:

@@ -41,14 +41,14 @@ def current_epoch(
 ) -> Epoch | None:
     """The epoch at a moment: the newest registration's or, where the candidate has changed since, the change's own.
 
-    `seen` are the definitions with rows since that registration, in the order of their first. A definition that an
-    earlier registration named is an older one, and its rows open nothing.
+    `seen` are all definitions with rows, in the order of their first. One that an earlier registration named, or whose
+    first row came before the newest registration, is an older one: its later rows open nothing.
     """
     registered = newest_registration(registrations, as_of)
     if registered is None:
         return None
     known = {registration.candidate_hash for registration in registrations if registration.epoch <= registered.epoch}
-    unregistered = [definition for definition in seen if definition.hash not in known]
+    unregistered = [each for each in seen if each.hash not in known and each.first_seen >= registered.start]
     newest = unregistered[-1] if unregistered else Definition(registered.candidate_hash, registered.start)
     return Epoch(
         number=registered.epoch + len(unregistered),

@@ -21,15 +21,18 @@ def figures_of(
     criterion: Criterion, measurement: Measurement, tenants: Mapping[str, Decimal], *, up_to: int | None
 ) -> dict[Arm, Figures]:
     """Both arms in numbers: what the looks up to one took in, or everything."""
-    return {arm: _figures(criterion, measurement, tenants, arm, up_to) for arm in ARMS}
+    if counts_exceedances(criterion):
+        return {arm: _figures(criterion, measurement, arm, up_to, None) for arm in ARMS}
+    means = _mean_costs(criterion, {arm: measurement.of(arm, up_to=up_to) for arm in ARMS}, tenants)
+    return {arm: _figures(criterion, measurement, arm, up_to, means[arm]) for arm in ARMS}
 
 
 def _figures(
-    criterion: Criterion, measurement: Measurement, tenants: Mapping[str, Decimal], arm: Arm, up_to: int | None
+    criterion: Criterion, measurement: Measurement, arm: Arm, up_to: int | None, figure: Fraction | None
 ) -> Figures:
     cells = measurement.of(arm, up_to=up_to)
     n = dispatches_of(cells)
-    k, figure, successes = None, None, None
+    k, successes = None, None
     if counts_exceedances(criterion):
         counted = [(cell, cell.counted[criterion.id]) for cell in cells] if is_judgeable(criterion) else []
         k = sum(counts.over * cell.clusters for cell, counts in counted) if is_judgeable(criterion) else None
@@ -41,8 +44,7 @@ def _figures(
         elif k is not None and n:
             figure = Fraction(n - k, n)
     else:
-        unknown = n - sum(cell.cost.known * cell.clusters for cell in cells)
-        figure = mean_cost(cells, tenants)
+        unknown = unknown_costs(cells)
     return Figures(
         n=n,
         clusters=clusters_of(cells),
@@ -56,6 +58,30 @@ def _figures(
 
 def _whole(value: int | None) -> Fraction | None:
     return None if value is None else Fraction(value)
+
+
+def unknown_costs(cells: Iterable[Cell]) -> int:
+    """How many dispatches have no known cost."""
+    return sum(cell.dispatches - cell.cost.known * cell.clusters for cell in cells)
+
+
+def arms_of(criterion: Criterion) -> tuple[Arm, ...]:
+    """The arms that a criterion is judged on."""
+    return ARMS if criterion.bound.times_control is not None else (Arm.CANDIDATE,)
+
+
+def _mean_costs(
+    criterion: Criterion, cells: Mapping[Arm, Sequence[Cell]], tenants: Mapping[str, Decimal]
+) -> dict[Arm, Fraction | None]:
+    """Mean costs in US dollars, weighted as the judgement weighs them; each arm by itself where nothing compares."""
+    means = {arm: mean_cost(cells[arm], tenants) for arm in ARMS}
+    strata = compared([add_to({}, cells[arm]) for arm in arms_of(criterion)], tenants)
+    if strata is not None:
+        means[Arm.CANDIDATE] = sum((each.weight * each.candidate.mean for each in strata), Fraction(0)) / NANO
+        controls = [each.weight * each.control.mean for each in strata if each.control is not None]
+        if controls:
+            means[Arm.CONTROL] = sum(controls, Fraction(0)) / NANO
+    return means
 
 
 def mean_cost(cells: Iterable[Cell], tenants: Mapping[str, Decimal]) -> Fraction | None:
@@ -103,7 +129,7 @@ def compared(arms: Sequence[Strata], tenants: Mapping[str, Decimal]) -> list[Str
     A tenant keeps its registered weight, split over its strata by their dispatches. A stratum needs two clusters in
     every arm, since one alone shows no variance.
     """
-    usable = [key for key in arms[0] if all(key in arm and arm[key].clusters > 1 for arm in arms)]
+    usable = _usable(arms)
     sizes = {key: sum(arm[key].size for arm in arms) for key in usable}
     of_tenant: Counter[str] = Counter()
     for (tenant, _), size in sizes.items():
@@ -114,6 +140,16 @@ def compared(arms: Sequence[Strata], tenants: Mapping[str, Decimal]) -> list[Str
         Stratum(Fraction(tenants[key[0]]) * Fraction(sizes[key], of_tenant[key[0]]), *(arm[key] for arm in arms))
         for key in usable
     ]
+
+
+def compared_clusters(arms: Sequence[Strata]) -> tuple[int, ...]:
+    """How many clusters of each arm are in strata that can be compared."""
+    usable = _usable(arms)
+    return tuple(sum(arm[key].clusters for key in usable) for arm in arms)
+
+
+def _usable(arms: Sequence[Strata]) -> list[tuple[str, float | None]]:
+    return [key for key in arms[0] if all(key in arm and arm[key].clusters > 1 for arm in arms)]
 
 
 def exceedances(cells: Iterable[Cell], criterion: Criterion, side: str) -> Counter[tuple[int, int]]:

@@ -57,7 +57,8 @@ class Levels:
 class Look:
     """The evidence at one look: of a share as two e-processes, of a mean as a difference and its two half-widths.
 
-    `k` counts the dispatches above the limit as the pass side sees them. Logarithms are natural.
+    `k` counts the dispatches above the limit as the pass side sees them. Logarithms are natural. A difference without
+    half-widths is one of costs that don't vary.
     """
 
     at: dt.datetime
@@ -74,7 +75,8 @@ class Look:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """One arm in numbers. `figure` is in the measure's unit, None where there is none; `figure_successes` is the same
-    over successes only, as a query that reads no failures would have it.
+    over successes only, as a query that reads no failures would have it. A mean is weighted by the strata that the
+    judgement compares, or, while there are none, by tenant.
     """
 
     n: int
@@ -104,7 +106,7 @@ class Finding:
     """One criterion judged. `entered` is what the looks took in, `preview` everything up to the moment of the verdict.
 
     `limit` is in the measure's unit. `failed_once` says that the fail side reached its threshold at some look, whatever
-    came later. `tenants` are those with an alarm of their own.
+    came later. `tenants` are those with an alarm of their own. `forecast` is None of a guard, which needn't be decided.
     """
 
     criterion: Criterion

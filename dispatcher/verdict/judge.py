@@ -13,7 +13,6 @@ from fractions import Fraction
 from dispatcher.adr.criterion import Criterion, Severity
 from dispatcher.adr.document import Acceptance, Record
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.contrast import FEWEST_CLUSTERS as FEWEST_FOR_MEANS
 from dispatcher.verdict.epoch import Epoch
 from dispatcher.verdict.evidence import epoch_alpha, log_balance
 from dispatcher.verdict.figures import figures_of
@@ -39,6 +38,7 @@ _BLOCKS_AS_GUARD = frozenset(
         Reason.TENANT_ALARM,
         Reason.TIME_SCALED,
         Reason.ASSIGNMENT_NOT_COMPARABLE,
+        Reason.NOT_JUDGEABLE,
     }
 )
 
@@ -88,16 +88,13 @@ def judge(
     alpha = epoch_alpha(float(block.looks.alpha), 1 if epoch is None else epoch.number)
     findings = tuple(_find(each, block, looks, measurement, alpha) for each in block.criteria)
     balance = _balance(block, looks, measurement)
-    outcome, reasons = Outcome.HOLD, _holding(findings)
-    if epoch is not None:
+    holding = _holding(findings) | ({Reason.ASSIGNMENT_NOT_COMPARABLE} if measurement.other_arms else set())
+    if epoch is None:
+        invalid, outcome, holding = set(), Outcome.HOLD, holding | {Reason.NOT_REGISTERED}
+    else:
         invalid = set(_invalidating(block, epoch, findings, measurement, balance))
-        gates = [finding for finding in findings if finding.criterion.severity is Severity.GATE]
-        if invalid:
-            outcome, reasons = Outcome.INVALID, invalid
-        elif any(gate.state is State.FAIL for gate in gates):
-            outcome, reasons = Outcome.ROLLBACK, set()
-        elif not reasons:
-            outcome = Outcome.SHIP
+        outcome = outcome_of(findings, invalid, holding)
+    reasons = {Outcome.HOLD: holding, Outcome.INVALID: invalid}.get(outcome, set())
     return Verdict(
         record=record,
         block=block,
@@ -110,6 +107,17 @@ def judge(
         measurement=measurement,
         log_balance=balance,
     )
+
+
+def outcome_of(findings: Iterable[Finding], invalid: set[Reason], holding: set[Reason]) -> Outcome:
+    """What findings come to in a registered record; SHIP takes a pass of every gate, not only no reason against it."""
+    gates = [finding.state for finding in findings if finding.criterion.severity is Severity.GATE]
+    if invalid:
+        return Outcome.INVALID
+    if State.FAIL in gates:
+        return Outcome.ROLLBACK
+    passed = bool(gates) and all(state is State.PASS for state in gates)
+    return Outcome.SHIP if passed and not holding else Outcome.HOLD
 
 
 def _find(criterion: Criterion, block: Acceptance, looks: Looks, measurement: Measurement, alpha: float) -> Finding:
@@ -126,7 +134,7 @@ def _not_judgeable(case: Case, criterion: Criterion) -> Finding:
     return Finding(
         criterion=criterion,
         state=State.INVALID,
-        reasons=(Reason.NOT_JUDGEABLE,),
+        reasons=ordered({Reason.NOT_JUDGEABLE} | ({Reason.NOT_REGISTERED} if case.looks.start is None else set())),
         limit=None,
         levels=case.levels,
         entered=figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done),
@@ -152,9 +160,9 @@ def _guarding(guard: Finding) -> set[Reason]:
     reasons = set(guard.reasons) & _BLOCKS_AS_GUARD
     if guard.failed_once:
         reasons.add(Reason.GUARD_ALARM)
-    arms = [Arm.CANDIDATE] if guard.criterion.bound.times_control is None else [Arm.CANDIDATE, Arm.CONTROL]
-    fewest = FEWEST_CLUSTERS if counts_exceedances(guard.criterion) else FEWEST_FOR_MEANS
-    if Reason.THIN_DATA in guard.reasons and any(guard.entered[arm].clusters < fewest for arm in arms):
+    # A share has evidence from the first cluster on; a mean that is thin had nothing that could have alarmed.
+    could_alarm = counts_exceedances(guard.criterion) and guard.entered[Arm.CANDIDATE].clusters >= FEWEST_CLUSTERS
+    if Reason.THIN_DATA in guard.reasons and not could_alarm:
         reasons.add(Reason.THIN_DATA)
     return reasons
 
@@ -174,8 +182,11 @@ def _invalidating(
 
 
 def _balance(block: Acceptance, looks: Looks, measurement: Measurement) -> float | None:
-    """The most that the units drawn up to any look said against the draw; None where nothing was drawn."""
-    if block.assignment.kind != "sticky_share":
+    """The most that the units drawn up to any look said against the draw.
+
+    None where nothing was drawn, or among more than the two sides: then a side's share isn't the rest of the other's.
+    """
+    if block.assignment.kind != "sticky_share" or measurement.other_arms:
         return None
     units: Mapping[float, list[int]] = defaultdict(lambda: [0, 0])
     worst = 0.0

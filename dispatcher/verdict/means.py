@@ -2,90 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from dispatcher.adr.criterion import Criterion
+from dispatcher.adr.criterion import Criterion, Severity
 from dispatcher.verdict.contrast import FEWEST_CLUSTERS, Contrast, contrast
-from dispatcher.verdict.figures import NANO, Strata, add_to, compared, figures_of
+from dispatcher.verdict.figures import (
+    NANO,
+    Strata,
+    add_to,
+    arms_of,
+    compared,
+    compared_clusters,
+    figures_of,
+    unknown_costs,
+)
 from dispatcher.verdict.finding import Figures, Finding, Forecast, Look, Reason, State
 from dispatcher.verdict.forecast import clusters_per_week, forecast_of
-from dispatcher.verdict.measured import Arm, clusters_of, dispatches_of
-from dispatcher.verdict.standing import Case, missing_data, ordered, settled, standing_of
+from dispatcher.verdict.measured import Arm, Cell, clusters_of, dispatches_of
+from dispatcher.verdict.standing import Case, Standing, is_uncomparable, missing_data, ordered, settled, standing_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look saw: the difference, None where too little can be compared, and the share of unknown costs."""
+
+    look: Look
+    difference: Contrast | None
+    unknown: Fraction
 
 
 def judge_mean(case: Case, criterion: Criterion) -> Finding:
-    """The finding of a criterion about a mean cost, against the control in the same weeks or against a number."""
-    looks, differences = _evidence(case, criterion)
-    t_star = _expected_clusters(case, criterion)
-    found = standing_of(
-        [_kept(each, case.levels.to_pass, t_star) for each in differences],
-        [_broken(each, case.levels.to_fail, t_star) for each in differences],
-    )
-    standing = settled(case, criterion, found, _missing(case, criterion, differences))
+    """The finding of a criterion about a mean cost, against the control in the same weeks or against a number.
+
+    A crossing counts only where no more costs were unknown at that look than the record bears, and none stands where
+    more are unknown in the end.
+    """
+    seen = _evidence(case, criterion)
+    standing = settled(case, criterion, _found(case, criterion, seen), _missing(case, criterion, seen))
     entered = figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done)
     preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
-    state, reasons = standing.state, set(standing.reasons)
-    if _unknown_share(entered, _arms(criterion)) > Fraction(case.block.max_unknown_share):
-        state = State.INCONCLUSIVE
-        reasons.add(Reason.UNKNOWN_SHARE)
+    waits = standing.state is State.INCONCLUSIVE and criterion.severity is not Severity.GUARD
     return Finding(
         criterion=criterion,
-        state=state,
-        reasons=ordered(reasons),
+        state=standing.state,
+        reasons=ordered(standing.reasons),
         limit=_limit(criterion, entered) or _limit(criterion, preview),
         levels=case.levels,
         failed_once=standing.failed_once,
         entered=entered,
         preview=preview,
-        looks=looks,
-        forecast=_forecast(case, criterion) if state is State.INCONCLUSIVE else None,
+        looks=tuple(each.look for each in seen),
+        forecast=_forecast(case, criterion) if waits and not standing.failed_once else None,
     )
 
 
-def _arms(criterion: Criterion) -> tuple[Arm, ...]:
-    return (Arm.CANDIDATE,) if criterion.bound.times_control is None else (Arm.CANDIDATE, Arm.CONTROL)
-
-
-def _evidence(case: Case, criterion: Criterion) -> tuple[tuple[Look, ...], list[Contrast | None]]:
-    looks, differences = [], []
-    t_star = _expected_clusters(case, criterion)
-    arms: list[Strata] = [{} for _ in _arms(criterion)]
-    n = clusters = 0
+def _evidence(case: Case, criterion: Criterion) -> list[_Seen]:
+    seen = []
+    cells: dict[Arm, list[Cell]] = {arm: [] for arm in arms_of(criterion)}
+    arms: list[Strata] = [{} for _ in cells]
     for number in range(1, case.looks.done + 1):
-        arms = [
-            add_to(sums, case.measurement.entering(arm, number))
-            for arm, sums in zip(_arms(criterion), arms, strict=True)
-        ]
+        entering = {arm: case.measurement.entering(arm, number) for arm in cells}
+        arms = [add_to(sums, entering[arm]) for arm, sums in zip(cells, arms, strict=True)]
+        for arm, counted in cells.items():
+            counted.extend(entering[arm])
         found = _difference(criterion, arms, case.block.tenants)
-        differences.append(found)
-        entering = case.measurement.entering(Arm.CANDIDATE, number)
-        n, clusters = n + dispatches_of(entering), clusters + clusters_of(entering)
-        look = Look(at=case.looks.at(number), n=n, k=None, clusters=clusters)
-        if found is not None:
-            look = replace(
-                look,
-                difference=found.difference / NANO,
-                half_width_pass=found.half_width(case.levels.to_pass, t_star) / NANO,
-                half_width_fail=found.half_width(case.levels.to_fail, t_star) / NANO,
-            )
-        looks.append(look)
-    return tuple(looks), differences
+        unknown = max(_unknown_share(counted) for counted in cells.values())
+        seen.append(_Seen(_look(case, criterion, number, cells[Arm.CANDIDATE], found), found, unknown))
+    return seen
+
+
+def _look(case: Case, criterion: Criterion, number: int, cells: Sequence[Cell], found: Contrast | None) -> Look:
+    t_star = _expected_clusters(case, criterion)
+    varies = _varies(found)
+    return Look(
+        at=case.looks.at(number),
+        n=dispatches_of(cells),
+        k=None,
+        clusters=clusters_of(cells),
+        difference=None if found is None else found.difference / NANO,
+        half_width_pass=found.half_width(case.levels.to_pass, t_star) / NANO if found and varies else None,
+        half_width_fail=found.half_width(case.levels.to_fail, t_star) / NANO if found and varies else None,
+    )
 
 
 def _difference(criterion: Criterion, arms: Sequence[Strata], tenants: Mapping[str, Decimal]) -> Contrast | None:
-    """D in nano-dollars; None where an arm has too few clusters, or where nothing varies, which tells of no more."""
-    if any(sum(sums.clusters for sums in arm.values()) < FEWEST_CLUSTERS for arm in arms):
-        return None
+    """D in nano-dollars; None where too few clusters of an arm, or none of a tenant, can be compared."""
     strata = compared(arms, tenants)
-    if strata is None:
+    if strata is None or min(compared_clusters(arms)) < FEWEST_CLUSTERS:
         return None
     ratio = Fraction(criterion.bound.times_control or 0)
     limit = Fraction(0) if criterion.limit is None else Fraction(criterion.limit) * NANO
-    found = contrast(strata, ratio=ratio, limit=limit)
-    return found if found.standard_error > 0 else None
+    return contrast(strata, ratio=ratio, limit=limit)
+
+
+def _varies(found: Contrast | None) -> bool:
+    """Whether there is an interval: costs that never vary tell nothing of those that will come."""
+    return found is not None and found.standard_error > 0
+
+
+def _found(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> Standing:
+    t_star = _expected_clusters(case, criterion)
+    counting = [None if _too_unknown(case, each) or not _varies(each.difference) else each.difference for each in seen]
+    found = standing_of(
+        [_kept(each, case.levels.to_pass, t_star) for each in counting],
+        [_broken(each, case.levels.to_fail, t_star) for each in counting],
+    )
+    if not seen or not _too_unknown(case, seen[-1]):
+        return found
+    lacking = _missing(case, criterion, seen) if found.state is State.INCONCLUSIVE else set()
+    return Standing(State.INCONCLUSIVE, found.reasons | lacking | {Reason.UNKNOWN_SHARE}, found.failed_once)
 
 
 def _kept(found: Contrast | None, alpha: float, t_star: float) -> bool:
@@ -96,23 +124,27 @@ def _broken(found: Contrast | None, alpha: float, t_star: float) -> bool:
     return found is not None and found.difference - found.half_width(alpha, t_star) > 0
 
 
+def _too_unknown(case: Case, seen: _Seen) -> bool:
+    return seen.unknown > Fraction(case.block.max_unknown_share)
+
+
+def _unknown_share(cells: Sequence[Cell]) -> Fraction:
+    return Fraction(unknown_costs(cells), dispatches_of(cells)) if cells else Fraction(0)
+
+
 def _expected_clusters(case: Case, criterion: Criterion) -> float:
     """Where the half-width is tightest: the clusters expected at half of the horizon."""
-    weekly = sum(clusters_per_week(case.block, arm) for arm in _arms(criterion))
+    weekly = sum(clusters_per_week(case.block, arm) for arm in arms_of(criterion))
     return float(weekly * case.looks.max_weeks / 2)
 
 
-def _missing(case: Case, criterion: Criterion, differences: Sequence[Contrast | None]) -> set[Reason]:
+def _missing(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> set[Reason]:
     reasons: set[Reason] = set()
-    for arm in _arms(criterion):
+    for arm in arms_of(criterion):
         reasons |= missing_data(case, arm, FEWEST_CLUSTERS)
-    if not reasons and differences and differences[-1] is None:
+    if not reasons and seen and not _varies(seen[-1].difference):
         reasons.add(Reason.THIN_DATA)
     return reasons
-
-
-def _unknown_share(figures: Mapping[Arm, Figures], arms: Iterable[Arm]) -> Fraction:
-    return max(Fraction(figures[arm].unknown, figures[arm].n) if figures[arm].n else Fraction(0) for arm in arms)
 
 
 def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | None:
@@ -124,7 +156,10 @@ def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | N
 
 
 def _forecast(case: Case, criterion: Criterion) -> Forecast | None:
-    """Clusters up to the fewest that are looked at; what comes after depends on how much the costs vary."""
-    more = {arm: FEWEST_CLUSTERS - clusters_of(case.measurement.of(arm)) for arm in _arms(criterion)}
-    missing = {arm: count for arm, count in more.items() if count > 0}
+    """Clusters up to the fewest that are compared; what comes after depends on how much the costs vary."""
+    arms = arms_of(criterion)
+    if is_uncomparable(case, criterion):
+        return None
+    counts = compared_clusters([add_to({}, case.measurement.of(arm)) for arm in arms])
+    missing = {arm: FEWEST_CLUSTERS - count for arm, count in zip(arms, counts, strict=True) if count < FEWEST_CLUSTERS}
     return forecast_of(case, missing) if missing else None

@@ -119,12 +119,25 @@ class Distribution:
 
 NO_TIMES = Distribution({})
 
+_SHARE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What one side had in the draws of a tenant under one version of the flag; `share` is that side's own."""
+
+    tenant: str
+    version: str
+    arm: Arm
+    share: float
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """Everything that was counted for one record, with the statements that counted it.
 
     `distributions` maps (taken in by a look, arm) to wall times. `excluded` counts dispatches by arm and reason.
+    `draws` are those that the counted clusters came from.
     """
 
     cells: tuple[Cell, ...]
@@ -132,6 +145,20 @@ class Measurement:
     distributions: Mapping[tuple[bool, Arm], Distribution]
     sql: str
     distribution_sql: str | None
+    draws: frozenset[Draw] = frozenset()
+
+    @cached_property
+    def other_arms(self) -> bool:
+        """Whether a draw had other sides than the two: no shares that a tenant's two sides had at once add up to 1."""
+        shares: dict[tuple[str, str], dict[Arm, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for draw in self.draws:
+            shares[draw.tenant, draw.version][draw.arm].append(draw.share)
+        sides = [(each[Arm.CANDIDATE], each[Arm.CONTROL]) for each in shares.values()]
+        return any(
+            all(abs(one + other - 1) > _SHARE_TOLERANCE for one in candidate for other in control)
+            for candidate, control in sides
+            if candidate and control
+        )
 
     @cached_property
     def _by_arm(self) -> Mapping[Arm, tuple[Cell, ...]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from fractions import Fraction
 
-from dispatcher.adr.criterion import Baseline, Criterion, Measure
+from dispatcher.adr.criterion import Baseline, Criterion, Measure, Severity
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.finding import Figures, Finding, Look, Reason
+from dispatcher.verdict.amounts import dollars, e_value, in_unit, many, minute
+from dispatcher.verdict.finding import Figures, Finding, Look, Reason, State
 from dispatcher.verdict.judge import Outcome, Verdict
 from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.measures import counts_exceedances
-from dispatcher.verdict.report import PERCENTILES, title_of
+from dispatcher.verdict.report import PERCENTILES, is_observational, title_of
 from dispatcher.verdict.wording import LEFT_OUT, REASONS
 
 _WIDTH = 100
@@ -27,6 +28,9 @@ _DECISIONS = {
 # Wrong passes in per cent, at 36 and at 500 calls a month, where the limit is 1.5 times the p95 of a sample of so many
 # calls and the candidate exactly 1.5 times slower than the truth behind it: simulated on times of Weibull form.
 _CONTRACT_ERRORS = {36: (10.7, 21.1), 150: (6.7, 18.4), 1000: (3.4, 6.4)}
+_CONTRACT_FORM = (Fraction(95, 100), Fraction(3, 2), Fraction(5, 100))
+# What keeps the evidence at hand from counting.
+_VOIDING = frozenset({Reason.TIME_SCALED, Reason.ASSIGNMENT_NOT_COMPARABLE, Reason.NOT_JUDGEABLE})
 
 
 def as_text(verdict: Verdict) -> str:
@@ -53,14 +57,19 @@ def _standing(verdict: Verdict) -> Iterator[str]:
     rows = f"Rows of origin {verdict.origin.value}"
     if verdict.origin is not Origin.PRODUCTION:
         rows += ", not of production"
-    yield f"{rows}, as of {_minute(verdict.as_of)}."
+    yield f"{rows}, as of {minute(verdict.as_of)}."
+    if is_observational(verdict):
+        yield (
+            "The flag was set by tenant, without a draw, so this verdict is observational: a difference between the "
+            "arms may come from the tenants or the weeks instead of the candidate."
+        )
     if verdict.epoch is None:
         yield "Not registered."
         return
     looks = verdict.looks
-    following = "none follows" if looks.at_horizon else f"the next is on {_minute(looks.at(looks.done + 1))}"
+    following = "none follows" if looks.at_horizon else f"the next is on {minute(looks.at(looks.done + 1))}"
     yield (
-        f"Evidence counts from {_minute(verdict.epoch.start)} (epoch {verdict.epoch.number}); "
+        f"Evidence counts from {minute(verdict.epoch.start)} (epoch {verdict.epoch.number}); "
         f"{looks.done} of {looks.max_weeks} weekly looks so far, {following}."
     )
 
@@ -74,25 +83,40 @@ def _finding(finding: Finding, verdict: Verdict) -> Iterator[str]:
     yield ""
     yield f"- limit: {_limit(finding)}"
     entered = finding.entered[Arm.CANDIDATE]
+    void = _void(finding, verdict)
     if finding.looks:
-        yield f"- counted: {_arms(finding, finding.entered, verdict)}"
-        if finding.limit is not None:
+        yield f"- counted{', no evidence' if void else ''}: {_arms(finding, finding.entered, verdict)}"
+        if void:
+            yield f"- evidence: none that counts ({', '.join(void)})"
+        elif finding.limit is not None:
             yield f"- evidence: {_evidence(finding, finding.looks[-1])}"
     if finding.preview[Arm.CANDIDATE].n + finding.preview[Arm.CONTROL].n > entered.n + finding.entered[Arm.CONTROL].n:
         yield f"- preview, no evidence: {_arms(finding, finding.preview, verdict)}"
     if finding.tenants:
         yield f"- alarm for: {', '.join(finding.tenants)}"
-    if finding.forecast is not None:
-        yield f"- would decide: {_forecast(finding)}"
-    note = _contract(criterion)
+    if _waits(finding) and verdict.outcome is not Outcome.INVALID:
+        yield f"- would decide: {_forecast(finding) if finding.forecast is not None else _no_forecast(finding)}"
+    note = _contract(criterion, verdict.block.looks.alpha)
     if note:
         yield f"- {note}"
+
+
+def _void(finding: Finding, verdict: Verdict) -> list[Reason]:
+    """Why nothing that was counted for a criterion is evidence; empty where it is."""
+    if verdict.outcome is Outcome.INVALID:
+        return [*verdict.reasons]
+    return [reason for reason in finding.reasons if reason in _VOIDING]
+
+
+def _waits(finding: Finding) -> bool:
+    """Whether a decision is still awaited; a guard needs none."""
+    return finding.state is State.INCONCLUSIVE and finding.criterion.severity is not Severity.GUARD
 
 
 def _limit(finding: Finding) -> str:
     criterion, bound = finding.criterion, finding.criterion.bound
     side = "at most" if criterion.at_most else "at least"
-    value = f"{side} {_figure(criterion, finding.limit)}" if finding.limit is not None else "not known yet"
+    value = f"{side} {in_unit(criterion, finding.limit)}" if finding.limit is not None else "not known yet"
     if bound.times_control is not None:
         return f"{value}, {bound.times_control:f} x the control's"
     if bound.times_baseline is None or criterion.baseline is None:
@@ -102,7 +126,7 @@ def _limit(finding: Finding) -> str:
 
 def _baseline(criterion: Criterion, baseline: Baseline) -> str:
     assert baseline.value is not None
-    parts = [_figure(criterion, Fraction(baseline.value)), f"({baseline.source.value}"]
+    parts = [in_unit(criterion, Fraction(baseline.value)), f"({baseline.source.value}"]
     parts.append(f"n {baseline.n}" if baseline.n is not None else "n not stated")
     if baseline.window is not None:
         parts.append(f"{baseline.window[0]} to {baseline.window[1]}")
@@ -118,15 +142,15 @@ def _counted(criterion: Criterion, figures: Figures) -> str:
     if not figures.n:
         return "none"
     name = "share" if criterion.aggregate == "rate" else criterion.aggregate
-    value = _figure(criterion, figures.figure)
+    value = in_unit(criterion, figures.figure)
     if figures.figure is None and criterion.measure is Measure.RESPONSE_TIME_MS:
         value = "beyond every time, among the failures"
-    text = f"{name} {value}, n {figures.n} in {_many(figures.clusters, 'conversation')}"
+    text = f"{name} {value}, n {figures.n} in {many(figures.clusters, 'conversation')}"
     if criterion.measure is Measure.RESPONSE_TIME_MS and figures.figure_successes != figures.figure:
-        text += f", of successes alone {_figure(criterion, figures.figure_successes)}"
+        text += f", of successes alone {in_unit(criterion, figures.figure_successes)}"
     if figures.k is not None:
         text += f", {figures.k} {'above the limit' if criterion.at_most else 'short of it'}"
-    text += f", {_many(figures.failed, 'failure')}" if figures.failed else ""
+    text += f", {many(figures.failed, 'failure')}" if figures.failed else ""
     return text + (f", {figures.unknown} of unknown value" if figures.unknown else "")
 
 
@@ -136,50 +160,69 @@ def _evidence(finding: Finding, look: Look) -> str:
         assert look.log_e_pass is not None
         assert look.log_e_fail is not None
         return (
-            f"for it {_e(look.log_e_pass)} of the {_e(-math.log(levels.to_pass))} that a pass needs, "
-            f"against it {_e(look.log_e_fail)} of the {_e(-math.log(levels.to_fail))} that a fail needs"
+            f"for it {e_value(look.log_e_pass)} of the {e_value(-math.log(levels.to_pass))} that a pass needs, "
+            f"against it {e_value(look.log_e_fail)} of the {e_value(-math.log(levels.to_fail))} that a fail needs"
         )
     if look.difference is None:
-        return "none yet; a mean is looked at from 50 conversations in each arm whose costs differ"
-    assert look.half_width_pass is not None
+        return "none yet; a mean is looked at from 50 conversations in each arm that can be compared, of every tenant"
+    if look.half_width_pass is None:
+        return (
+            f"none; the difference to the limit is {dollars(look.difference)}, and the costs don't vary, so there is "
+            "no interval around it"
+        )
     assert look.half_width_fail is not None
     return (
-        f"the difference to the limit is {_dollars(look.difference)}; a pass needs it at or below "
-        f"{_dollars(-look.half_width_pass)}, a fail above {_dollars(look.half_width_fail)}"
+        f"the difference to the limit is {dollars(look.difference)}; a pass needs it at or below "
+        f"{dollars(-look.half_width_pass)}, a fail above {dollars(look.half_width_fail)}"
     )
 
 
 def _forecast(finding: Finding) -> str:
     assert finding.forecast is not None
     forecast, criterion = finding.forecast, finding.criterion
-    what = f"{_many(forecast.more, 'more conversation')}"
+    what = f"{many(forecast.more, 'more conversation')}"
     if not counts_exceedances(criterion):
         what += " in an arm, from where on it depends on how much the costs vary"
     elif criterion.at_most:
-        what += f", no dispatch above {_figure(criterion, finding.limit)}"
+        what += f", no dispatch above {in_unit(criterion, finding.limit)}"
     else:
         what += ", every dispatch with a valid report"
-    when = f", about {_many(forecast.weeks, 'week')} at the record's traffic"
+    when = f", about {many(forecast.weeks, 'week')} at the record's traffic"
     if forecast.earliest is not None:
-        return f"{what}{when}, so at the look of {_minute(forecast.earliest)} at the earliest"
+        return f"{what}{when}, so at the look of {minute(forecast.earliest)} at the earliest"
     registered = Reason.NOT_REGISTERED not in finding.reasons
     return f"{what}{when}{', which is beyond its last look' if registered else ' once it is registered'}"
 
 
-def _contract(criterion: Criterion) -> str | None:
+def _no_forecast(finding: Finding) -> str:
+    """Why no number of conversations can be named."""
+    if Reason.TIME_SCALED in finding.reasons:
+        return "only rows with time_scale 1; no number of scaled ones would"
+    if Reason.ASSIGNMENT_NOT_COMPARABLE in finding.reasons:
+        return "only arms that are drawn; no number of these conversations would"
+    if finding.failed_once:
+        return "nothing in this epoch, which has shown the limit broken at one look and kept at another"
+    if not counts_exceedances(finding.criterion):
+        return "more conversations; how many depends on how much the costs vary"
+    return "nothing within a million more conversations, even if every one kept the limit"
+
+
+def _contract(criterion: Criterion, alpha: Decimal) -> str | None:
     """What alpha is worth against the truth behind a contract's number."""
     n = criterion.baseline.n if criterion.baseline is not None else None
-    if criterion.bound.times_baseline is None or criterion.quantile is None or n is None:
+    times = criterion.bound.times_baseline
+    if times is None or criterion.quantile is None or n is None:
         return None
-    known = [size for size in _CONTRACT_ERRORS if size <= n]
-    size = max(known) if known else min(_CONTRACT_ERRORS)
-    slow, busy = _CONTRACT_ERRORS[size]
-    than = "about" if known else "more than"
-    return (
-        f"alpha is claimed against that number, not against the true {criterion.aggregate} that {_many(n, 'call')} are "
-        f"a sample of: in simulations with {size}, a candidate exactly at 1.5 x the truth passes in {than} {slow} % of "
-        f"the cases at 36 calls a month, {busy} % at 500"
+    claim = (
+        f"alpha is claimed against that number, not against the true {criterion.aggregate} that {many(n, 'call')} are "
+        "a sample of"
     )
+    at = f"a candidate exactly at {times:f} x the truth passes"
+    form = (Fraction(criterion.quantile), Fraction(times), Fraction(alpha))
+    if form != _CONTRACT_FORM or n not in _CONTRACT_ERRORS:
+        return f"{claim}; how often {at} isn't known for this form"
+    slow, busy = _CONTRACT_ERRORS[n]
+    return f"{claim}: in simulations, {at} in about {slow} % of the cases at 36 calls a month, {busy} % at 500"
 
 
 def _left_out(verdict: Verdict) -> Iterator[str]:
@@ -189,31 +232,3 @@ def _left_out(verdict: Verdict) -> Iterator[str]:
     for arm in sorted(excluded):
         for reason, count in sorted(excluded[arm].items()):
             yield f"- {arm}: {count} {reason}, {LEFT_OUT.get(reason, 'by a reason of routing outside the population')}"
-
-
-def _figure(criterion: Criterion, value: Fraction | None) -> str:
-    if value is None:
-        return "none"
-    if criterion.measure is Measure.COST:
-        return _dollars(float(value))
-    if criterion.measure is Measure.OUTPUT_VALID:
-        return f"{float(100 * value):.4g} %"
-    whole = f"{math.floor(value):,}".replace(",", " ")
-    return f"{whole} ms" if value.denominator == 1 else f"{float(value):g} ms"
-
-
-def _dollars(value: float) -> str:
-    return f"{'-' if value < 0 else ''}${abs(value):.6f}"
-
-
-def _e(logarithm: float) -> str:
-    """An e-value; a large one as a power of ten."""
-    return f"{math.exp(logarithm):.3g}" if logarithm < math.log(1e6) else f"10^{logarithm / math.log(10):.0f}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _minute(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"

@@ -52,15 +52,22 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "assignment": {
             "kind": verdict.block.assignment.kind,
             "log_balance": _rounded(verdict.log_balance),
+            "observational": is_observational(verdict),
         },
         "arms": {"candidate": verdict.block.candidate.variant, "control": verdict.block.control.variant},
     }
 
 
 def title_of(verdict: Verdict) -> str:
-    """The record's title with the verdict; rows that aren't production's say so."""
+    """The record's title with the verdict; one without a draw, and rows that aren't production's, say so."""
+    observational = ", observational" if is_observational(verdict) else ""
     rows = "" if verdict.origin is Origin.PRODUCTION else f", on {verdict.origin.value.upper()} rows"
-    return f"{verdict.record.id} {verdict.record.title}: {verdict.outcome.value}{rows}"
+    return f"{verdict.record.id} {verdict.record.title}: {verdict.outcome.value}{observational}{rows}"
+
+
+def is_observational(verdict: Verdict) -> bool:
+    """Whether the arms were set by tenant, without a draw."""
+    return verdict.block.assignment.kind == "tenant_flag"
 
 
 def number(value: Fraction | None) -> int | float | None:

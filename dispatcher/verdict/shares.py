@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from fractions import Fraction
 
-from dispatcher.adr.criterion import Criterion
+from dispatcher.adr.criterion import Criterion, Severity
 from dispatcher.verdict.evidence import clean_clusters_needed, log_e_fail, log_e_pass
 from dispatcher.verdict.figures import exceedances, figures_of
 from dispatcher.verdict.finding import Finding, Forecast, Look, Reason, State
@@ -55,7 +55,7 @@ def judge_share(case: Case, criterion: Criterion) -> Finding:
         preview=figures_of(criterion, case.measurement, case.block.tenants, up_to=None),
         looks=looks,
         tenants=tenants,
-        forecast=_forecast(case, criterion, Standing(state, frozenset(reasons))),
+        forecast=_forecast(case, criterion, Standing(state, frozenset(reasons), standing.failed_once)),
     )
 
 
@@ -108,7 +108,9 @@ def _alarmed(case: Case, criterion: Criterion) -> tuple[str, ...]:
 
 
 def _forecast(case: Case, criterion: Criterion, standing: Standing) -> Forecast | None:
-    if standing.state is not State.INCONCLUSIVE or Reason.TIME_SCALED in standing.reasons:
+    """Clean clusters from what is seen to a pass; None of a guard, which needn't pass, and where none can follow."""
+    waits = standing.state is State.INCONCLUSIVE and criterion.severity is not Severity.GUARD
+    if not waits or standing.failed_once or Reason.TIME_SCALED in standing.reasons:
         return None
     seen = exceedances(case.measurement.of(Arm.CANDIDATE), criterion, "over")
     more = clean_clusters_needed(seen, allowed_share(criterion), case.levels.to_pass, FEWEST_CLUSTERS)

@@ -67,8 +67,13 @@ def _voiding(case: Case, criterion: Criterion) -> Iterable[Reason]:
         yield Reason.NOT_REGISTERED
     if criterion.measure is Measure.RESPONSE_TIME_MS and is_scaled(case):
         yield Reason.TIME_SCALED
-    if criterion.bound.times_control is not None and case.block.assignment.kind == "tenant_flag":
+    if is_uncomparable(case, criterion):
         yield Reason.ASSIGNMENT_NOT_COMPARABLE
+
+
+def is_uncomparable(case: Case, criterion: Criterion) -> bool:
+    """Whether it is about a control that nobody drew."""
+    return criterion.bound.times_control is not None and case.block.assignment.kind == "tenant_flag"
 
 
 def is_scaled(case: Case) -> bool:

@@ -12,7 +12,8 @@ REASONS = {
     Reason.NO_DATA: "there is no row in the population; it takes dispatches that the flag assigns to both arms",
     Reason.NEEDS_TIME: "there are rows, and no weekly look has taken one in yet; a conversation counts at the first "
     "look after it has settled",
-    Reason.THIN_DATA: "a look has been, with too few conversations for the criterion to be decided; it takes more",
+    Reason.THIN_DATA: "a look has been, with too few conversations that can be compared, or with costs that "
+    "don't vary and leave no interval; it takes more of them",
     Reason.NEAR_MARGIN: "there is enough data and it lies too near the limit for either side; it takes more of it, or "
     "a candidate that differs more",
     Reason.GUARD_ALARM: "a guard shows that its limit is broken; it takes a better candidate, which starts a new epoch",

@@ -150,3 +150,15 @@ def test_the_kill_switch_of_the_environment_forces_messages(cli, simulator_proce
     decision = json.loads(shown.stdout)["decision"]
 
     assert (decision["path"], decision["reason"]) == ("messages", "forced")
+
+
+def test_a_reader_that_leaves_early_is_not_a_rollback(tmp_path):
+    environment = {**os.environ, "DISPATCHER_DATABASE_URL": f"sqlite:///{tmp_path}/log.db"}
+    command = [sys.executable, "-m", "dispatcher", "verdict", "KD-0650", "--gate", "--json"]
+    with subprocess.Popen(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        complaint = process.stderr.read()
+
+    assert (process.wait(), complaint) == (141, b"")

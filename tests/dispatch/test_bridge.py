@@ -20,11 +20,15 @@ async def thread_name_later(seconds: float = 0) -> str:
     return threading.current_thread().name
 
 
+async def nothing() -> None:
+    """What is left to do at the end."""
+
+
 @pytest.fixture
 def bridge():
     made = Bridge()
     yield made
-    made.close()
+    made.close(nothing())
 
 
 def test_a_plain_thread_gets_the_result(bridge):
@@ -59,7 +63,7 @@ async def test_a_worker_thread_of_a_running_loop_may_call_it(bridge):
 
 def test_a_closed_bridge_starts_again(bridge):
     bridge.run(thread_name_later())
-    bridge.close()
+    bridge.close(nothing())
 
     assert bridge.run(thread_name_later()) == "dispatcher-bridge"
 
@@ -79,3 +83,32 @@ def test_an_interrupt_cancels_the_coroutine_and_waits_for_its_clean_up(bridge):
         bridge.run(long_work())
 
     assert cleaned == [True]
+
+
+def test_closing_cancels_what_runs_waits_for_its_clean_up_and_then_does_the_last_thing(bridge):
+    order = []
+    began = threading.Event()
+
+    async def long_work() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.1)
+            order.append("cleaned")
+
+    async def last() -> None:
+        order.append("last")
+
+    def call() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            bridge.run(long_work())
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    began.wait(5)
+    bridge.close(last())
+    caller.join(5)
+
+    assert order == ["cleaned", "last"]
+    assert not caller.is_alive()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,7 +133,8 @@ async def test_the_blocking_call_on_a_loops_thread_raises_and_leaves_no_row(disp
 
 async def opened(rows):
     """Wait until a row is there; it is committed by another thread, so there is nothing to be told by."""
-    while not rows():  # noqa: ASYNC110
+    before = len(rows())
+    while len(rows()) == before:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
 
 
@@ -248,3 +252,60 @@ def test_the_work_tree_does_not_change_what_is_read_at_a_commit(dispatcher, tmp_
     result = dispatcher.dispatch_research(action)
 
     assert any(f.file == "greeting.py" and "def greeting" in f.evidence for f in result.output.findings)
+
+
+@pytest.mark.parametrize("tenant", ["umbrella", "globex"])
+def test_a_loop_that_ends_by_cancelling_everything_leaves_every_row_ended_and_nothing_running(
+    dispatcher, rows, ask, live_simulator, tenant
+):
+    async def cancelled_and_left(moment: float) -> None:
+        running = asyncio.ensure_future(dispatcher.adispatch_research(ask(tenant)))
+        await opened(rows)
+        await asyncio.sleep(moment)
+        running.cancel()
+
+    for moment in (0, 0.005, 0.02, 0.05, 0.1):
+        before = len(rows())
+        asyncio.run(cancelled_and_left(moment))
+        assert len(rows()) == before + 1
+
+    assert {row["status"] for row in rows()} <= {"cancelled", "success"}
+    assert live_simulator.running_sessions == 0
+
+
+def test_closing_with_a_dispatch_under_way_cancels_it_and_ends_its_row(dispatcher, rows, ask, live_simulator):
+    def call() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            dispatcher.dispatch_research(ask("globex"))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    while not rows():
+        time.sleep(0.001)
+    dispatcher.close()
+    caller.join(10)
+
+    assert not caller.is_alive()
+    assert rows()[0]["status"] == "cancelled"
+    assert live_simulator.running_sessions == 0
+
+
+async def test_closing_on_a_loops_thread_is_refused_and_changes_nothing(dispatcher, ask):
+    with pytest.raises(CalledOnEventLoop):
+        dispatcher.close()
+
+    result = await dispatcher.adispatch_research(ask())
+    assert result.status is Status.SUCCESS
+
+
+def test_an_exit_in_the_middle_of_a_dispatch_ends_its_row(dispatcher, rows, ask):
+    async def leave() -> None:
+        running = asyncio.ensure_future(dispatcher.adispatch_research(ask()))
+        await opened(rows)
+        running.get_loop().call_soon(sys.exit, 3)
+        await running
+
+    with pytest.raises(SystemExit):
+        asyncio.run(leave())
+
+    assert rows()[0]["status"] == "cancelled"

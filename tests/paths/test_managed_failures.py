@@ -51,6 +51,8 @@ async def test_nothing_is_sent_twice():
 
 
 async def test_a_report_stands_although_its_acceptance_could_not_be_sent():
+    """The session is stopped then, and all that ran in it is known."""
+
     class Deaf(ScriptedSessions):
         def _take(self, event):
             if event["type"] == "user.custom_tool_result":
@@ -61,7 +63,8 @@ async def test_a_report_stands_although_its_acceptance_could_not_be_sent():
     server = Deaf(SUBMITS)
     outcome, seen = await play(server)
 
-    assert (outcome.status, seen.usage_quality) == (Status.SUCCESS, UsageQuality.PARTIAL)
+    assert (outcome.status, seen.usage_quality) == (Status.SUCCESS, UsageQuality.SPLIT_INFERRED)
+    assert server.status == "terminated"
 
 
 async def test_without_the_sessions_own_count_the_usage_is_partial_and_the_cost_unknown():

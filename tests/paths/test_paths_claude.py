@@ -18,7 +18,8 @@ import pytest
 from pydantic import SecretStr
 from scripted_provider import Answer, answering, provider, refused
 
-from dispatcher.paths.claude import Claude, OriginMismatch, SimulatorMark, UnexpectedReply, ask_simulator
+from dispatcher.paths.claude import Claude, OriginMismatch, UnexpectedReply
+from dispatcher.paths.origin import SimulatorMark, ask_simulator
 
 MARK = {"x-simulator": "dispatcher"}
 MESSAGE = Answer(b'{"id": "msg_1"}', content_type="application/json")

@@ -148,3 +148,31 @@ def test_a_connection_error_quotes_nothing_of_the_request() -> None:
 
 def test_plain_words_are_left_alone() -> None:
     assert one_sentence("max_tokens: 9 > 8, the  task-sk is too large") == "max_tokens: 9 > 8, the task-sk is too large"
+
+
+@pytest.mark.parametrize("before", range(270, 305))
+def test_a_known_secret_is_blotted_out_before_the_message_is_cut(before: int) -> None:
+    secret = "correct-horse-battery"
+    told = f"{'x' * before} {secret} {secret}-staple"
+    secrets = (secret, f"{secret}-staple", "")
+    failure = failure_of(status_error(400, {"type": f"type {secret}", "message": told}), secrets)
+
+    assert failure is not None
+    for text in (failure.message, one_sentence(told, secrets)):
+        assert "corr" not in text
+        assert "staple" not in text
+
+
+def test_a_known_secret_is_blotted_out_of_an_unexpected_reply() -> None:
+    failure = failure_of(UnexpectedReply("the session said hunter2"), ("hunter2",))
+
+    assert failure is not None
+    assert failure.message == "the session said [secret]"
+
+
+def test_a_message_can_always_be_stored() -> None:
+    failure = failure_of(status_error(400, {"type": "a\ud800b" + "x" * 999, "message": "c\udfff\x00d"}))
+
+    assert failure is not None
+    assert failure.message.startswith("the provider answered 400 a\ufffdbx")
+    assert one_sentence("c\udfff\x00d") == "c\ufffd\ufffdd"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from paths_world import make_job, make_observer
@@ -186,3 +187,10 @@ async def test_a_failure_of_a_later_request_keeps_the_usage_of_the_earlier(check
     assert (outcome.error_type, outcome.stop_reason) == (ErrorType.OVERLOADED, None)
     assert (seen.iterations, len(seen.calls), seen.usage_quality) == (2, 1, UsageQuality.PARTIAL)
     assert (seen.usage.input_tokens, seen.usage.output_tokens, seen.cost_nanousd) == (100, 20, None)
+
+
+async def test_a_request_id_of_any_length_is_kept_short(checkout: Checkout) -> None:
+    answer = replace(answering(), headers={"request-id": "r" * 4_000})
+    _, observed = await run(checkout, [answer])
+
+    assert [call.request_id for call in observed.calls] == ["r" * 120]

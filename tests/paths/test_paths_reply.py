@@ -102,7 +102,7 @@ events_of_any_form = st.lists(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(events_of_any_form)
 def test_events_of_any_form_end_in_a_reply_or_an_unexpected_reply(events: list[dict[str, Any]]) -> None:
     reply = StreamedReply()
@@ -198,3 +198,24 @@ def test_a_split_that_does_not_add_up_to_the_later_total_is_unknown() -> None:
 def test_nothing_reported_is_no_usage_and_zero_is_zero() -> None:
     assert usage_after({}, {}) is None
     assert usage_after({"input_tokens": 0}, None) == Usage(input_tokens=0)
+
+
+@pytest.mark.parametrize("told", [2**63, 10**30, -1, True, 1.5, "7"])
+def test_a_count_that_no_column_holds_is_unknown(told: Any) -> None:
+    events = reply_events([text_block("a")], "end_turn", input_tokens=told)
+
+    assert assembled(events).usage == Usage(
+        output_tokens=20,
+        cache_read_input_tokens=0,
+        cache_creation_input_tokens=0,
+        cache_creation_5m_input_tokens=0,
+        cache_creation_1h_input_tokens=0,
+    )
+
+
+def test_a_reason_and_a_model_that_no_column_holds_are_made_to_fit() -> None:
+    events = reply_events([text_block("a")], "end\ud800" + "x" * 200)
+    start = {**events[0], "message": {**events[0]["message"], "model": "m\x00" + "x" * 200}}
+    reply = assembled([start, *events[1:]])
+
+    assert (reply.stop_reason, reply.model) == ("end\ufffd" + "x" * 116, "m\ufffd" + "x" * 118)

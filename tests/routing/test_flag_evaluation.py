@@ -51,6 +51,18 @@ def test_the_share_of_a_variant_inside_a_rollout_is_their_product() -> None:
     } == shares
 
 
+def test_a_lost_rollout_and_the_default_among_the_variants_are_one_side_with_one_share() -> None:
+    asked = engine(document(rule(only("acme"), variants={"a": 670, "legacy": 330}, rollout="50", by="conversationId")))
+
+    shares = {(a.state, a.variant): a.share for a in (ask(asked, conversation=f"c-{n}") for n in range(200))}
+
+    assert {
+        (FlagState.VARIANT, "a"): pytest.approx(0.335),
+        (FlagState.VARIANT, "legacy"): pytest.approx(0.665),
+        (FlagState.LOST, None): pytest.approx(0.665),
+    } == shares
+
+
 def test_a_tenant_left_out_by_a_rollout_can_be_reached_by_a_later_rule() -> None:
     asked = engine(document(rule(only("acme"), rollout="0", title="first"), rule(only("acme"), title="second")))
 

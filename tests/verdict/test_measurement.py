@@ -81,7 +81,7 @@ def test_a_conversation_that_changed_sides_is_left_out_whole(world: World) -> No
     world.row(EARLY, conversation_id="one")
     world.row(EARLY + MINUTE, LEGACY, conversation_id="one")
 
-    measurement = world.measured(block(), AFTER_ONE_LOOK)
+    measurement = world.measured(block(unit={"by": "conversation", "window": "1d"}), START + 9 * DAY)
 
     assert measurement.excluded == {"both": {"switched_variant": 2}}
     assert measurement.cells == ()

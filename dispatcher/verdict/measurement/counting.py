@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import case, func, select
 
 from dispatcher.adr.criterion import Criterion
-from dispatcher.verdict.measured import Arm, Cell, Counted, Distribution, LeftOut, Valued
+from dispatcher.verdict.measured import Arm, Cell, Counted, Distribution, Draw, LeftOut, Valued
 from dispatcher.verdict.measurement.integers import Quotient
 from dispatcher.verdict.measurement.population import Population
 from dispatcher.verdict.measures import counts_exceedances, exceedance, is_judgeable
@@ -40,8 +40,8 @@ class Counting:
     def clusters(self) -> sa.CTE:
         """One row per cluster: its side, why it is left out whole, its size and its counts."""
         d = self.population.dispatches.c
-        in_time = sa.func.coalesce(d.aside, "") != LeftOut.LATE.value
-        arms = func.min(case((in_time, d.arm))), func.max(case((in_time, d.arm)))
+        inside = self._inside
+        arms = func.min(case((inside, d.arm))), func.max(case((inside, d.arm)))
         arm = case((arms[0] != arms[1], Arm.BOTH.value), else_=func.coalesce(arms[0], func.min(d.arm)))
         aside = [_count(d.aside == reason.value).label(reason.value) for reason in _ASIDE]
         sums = [_count(d.aside.is_(None) & (d[name] == 1)).label(name) for name in ("failed", "scaled", "astray")]
@@ -51,8 +51,9 @@ class Counting:
                 d.unit,
                 func.min(d.look).label("look"),
                 arm.label("arm"),
-                func.max(case((d.created_ms == d.first_ms, d.assignment_share))).label("share"),
-                self._left_out(in_time, arms).label("left_out"),
+                func.max(case((inside & (d.created_ms == d.first_ms), d.assignment_share))).label("share"),
+                func.max(case((inside & (d.created_ms == d.first_ms), d.flag_version))).label("version"),
+                self._left_out(arms).label("left_out"),
                 _count(d.aside.is_(None)).label("size"),
                 *(*aside, *sums, *self._criteria_columns()),
             )
@@ -66,7 +67,7 @@ class Counting:
         c = self.clusters.c
         high = Quotient(c.cost_total, sa.literal(LIMB, sa.BigInteger))
         low = c.cost_total - high * LIMB
-        keys = [c[name] for name in ("left_out", "arm", "look", "tenant", "share", "size", "cost_known")]
+        keys = [c[name] for name in ("left_out", "arm", "look", "tenant", "share", "version", "size", "cost_known")]
         keys += [c[f"{prefix}_{side}"] for prefix in self.counted for side in ("over", "proven")]
         sums = [*(reason.value for reason in _ASIDE), "failed", "scaled", "astray", "cost_total"]
         sums += [f"{prefix}_unknown" for prefix in self.counted]
@@ -94,23 +95,33 @@ class Counting:
         )
         return select(*times.c, func.count().label("dispatches")).group_by(*times.c)
 
-    def _left_out(self, in_time: Any, arms: tuple[Any, Any]) -> sa.ColumnElement[str]:
+    @property
+    def _inside(self) -> sa.ColumnElement[bool]:
+        """Whether a dispatch may say anything about its conversation.
+
+        One after the window may be what somebody did about an outcome inside of it: were that to leave the conversation
+        out, a failure would be gone as soon as somebody reacted to it.
+        """
+        outside = (LeftOut.LATE.value, LeftOut.AFTER_WINDOW.value)
+        return sa.func.coalesce(self.population.dispatches.c.aside, "").not_in(outside)
+
+    def _left_out(self, arms: tuple[Any, Any]) -> sa.ColumnElement[str]:
         d, block = self.population.dispatches.c, self.population.block
         rules: list[tuple[Any, Any]] = [(d.tenant.not_in(sorted(block.tenants)), LeftOut.OTHER_TENANT.value)]
         if self.population.start_ms is not None:
             rules.append((func.min(d.first_ms) < self.population.start_ms, LeftOut.BEFORE_START.value))
-        barred = func.min(case((in_time, d.barred)))
+        barred = func.min(case((self._inside, d.barred)))
         rules += [(barred.is_not(None), barred), (arms[0] != arms[1], LeftOut.SWITCHED_VARIANT.value)]
         if self.population.start_ms is not None and len(block.tenants) > 1:
-            complete = func.min(d.first_ms) >= self._all_tenants_in(in_time)
+            complete = func.min(d.first_ms) >= self._all_tenants_in()
             rules.append((sa.not_(func.coalesce(complete, sa.false())), LeftOut.BEFORE_ALL_TENANTS.value))
         return case(*rules)
 
-    def _all_tenants_in(self, in_time: Any) -> sa.ScalarSelect[Any]:
+    def _all_tenants_in(self) -> sa.ScalarSelect[Any]:
         """When the last of the registered tenants first took part: easy tenants first proves nothing."""
         population = self.population
         d, tenants = population.dispatches.c, sorted(population.block.tenants)
-        takes_part = d.barred.is_(None) & in_time & (d.created_ms >= population.start_ms) & d.tenant.in_(tenants)
+        takes_part = d.barred.is_(None) & self._inside & (d.created_ms >= population.start_ms) & d.tenant.in_(tenants)
         if population.block.assignment.kind == "tenant_flag":
             takes_part &= d.arm == Arm.CANDIDATE.value
         first = select(d.tenant, func.min(d.created_ms).label("first_ms")).where(takes_part).group_by(d.tenant)
@@ -147,6 +158,16 @@ class Counting:
                     excluded[row["arm"]][str(reason)] += count
         return tuple(cells), {arm: dict(reasons) for arm, reasons in excluded.items()}
 
+    def read_draws(self, rows: Iterable[Mapping[str, Any]]) -> frozenset[Draw]:
+        """The draws that the rows of `cells` that count came from, as far as the flag's version is known."""
+        if self.population.block.assignment.kind != "sticky_share":
+            return frozenset()
+        return frozenset(
+            Draw(row["tenant"], row["version"], Arm(row["arm"]), row["share"])
+            for row in rows
+            if row["left_out"] is None and row["size"] and None not in (row["version"], row["share"])
+        )
+
     def _cell(self, row: Mapping[str, Any], counts: Mapping[str, int]) -> Cell:
         arm = Arm(row["arm"])
         squared = counts["high_high"] * LIMB**2 + 2 * counts["high_low"] * LIMB + counts["low_low"]
@@ -174,7 +195,7 @@ class Counting:
         return round(share if arm is Arm.CANDIDATE else 1 - share, _SHARE_DIGITS)
 
 
-_TEXTS = {"left_out", "arm", "tenant", "share", "look"}
+_TEXTS = {"left_out", "arm", "tenant", "share", "version", "look"}
 
 
 def read_distribution(rows: Sequence[tuple[int, str, int | None, int]]) -> dict[tuple[bool, Arm], Distribution]:

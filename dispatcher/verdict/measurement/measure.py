@@ -30,7 +30,9 @@ def candidate_definitions(
 ) -> tuple[Definition, ...]:
     """The definitions under which the candidate has run, in the order they were seen. Raises SourceUnreachable.
 
-    The moment is that of arrival, not of creation, so that nothing that arrives later can change the order.
+    Only a first attempt that ran the candidate shows its definition. The moment is that of arrival, not of creation, so
+    that nothing that arrives later can change the order; and a row created before `since` that arrives after it shows
+    nothing.
     """
     c = logs.c
     seen = func.min(c.recorded_at)
@@ -41,9 +43,11 @@ def candidate_definitions(
             c.origin == origin.value,
             c.role != Role.SHADOW.value,
             c.tenant.in_(sorted(block.tenants)),
+            c.attempt == 1,
             c.routed_variant == block.candidate.variant,
+            c.variant == c.routed_variant,
             c.variant_hash.is_not(None),
-            c.created_at >= since,
+            (c.recorded_at < since) | (c.created_at >= since),
             c.recorded_at <= as_of,
         )
         .group_by(c.variant_hash)
@@ -57,8 +61,8 @@ def measure(engine: sa.Engine, population: Population) -> Measurement:
     """Count what the log says about every criterion of the record. Raises SourceUnreachable."""
     counting = Counting(population)
     with _reading(engine) as connection:
-        rows = connection.execute(counting.cells).mappings().all()
-        cells, excluded = counting.read_cells([dict(row) for row in rows])
+        rows = [dict(row) for row in connection.execute(counting.cells).mappings()]
+        cells, excluded = counting.read_cells(rows)
         distributions, distribution_sql = {}, None
         if any(each.measure is Measure.RESPONSE_TIME_MS for each in population.block.criteria):
             seen = connection.execute(counting.distribution).all()
@@ -70,6 +74,7 @@ def measure(engine: sa.Engine, population: Population) -> Measurement:
         distributions=distributions,
         sql=_text(counting.cells, engine),
         distribution_sql=distribution_sql,
+        draws=counting.read_draws(rows),
     )
 
 

@@ -27,7 +27,7 @@ from dispatcher.verdict.measurement.integers import EpochMs, Quotient, epoch_ms
 _MS = dt.timedelta(milliseconds=1)
 _WEEK_MS = WEEK // _MS
 _OF_FIRST = (
-    *("routed_variant", "variant", "variant_hash", "reason", "assignment_share"),
+    *("routed_variant", "variant", "variant_hash", "reason", "assignment_share", "flag_version"),
     *("time_scale", "status", "ended_by", "response_time_ms"),
 )
 _DERIVED = ("valid", "cost", "created_ms", "recorded_ms", "landed_ms")
@@ -61,12 +61,14 @@ class Population:
             (c.conversation_id.is_(None), sa.literal("dispatch ") + c.dispatch_id),
             else_=sa.literal("conversation ") + c.conversation_id,
         )
-        # Free, though tokens were used, is suspicious: the cost isn't known.
-        tokens = sum((func.coalesce(c[name], 0) for name in _TOKENS[1:]), start=func.coalesce(c[_TOKENS[0]], 0))
+        # Free, though tokens were used or none are known, is suspicious: the cost isn't known.
+        tokens = [c[name] for name in _TOKENS]
+        unused = sa.and_(*(func.coalesce(each, 0) == 0 for each in tokens))
+        free = unused & sa.or_(*(each.is_not(None) for each in tokens))
         derived = {
             "unit": unit,
             "valid": case((c.output_valid.is_(True), 1), (c.output_valid.is_(False), 0)),
-            "cost": case((sa.not_((c.cost_nanousd == 0) & (tokens > 0)), c.cost_nanousd)),
+            "cost": case(((c.cost_nanousd != 0) | free, c.cost_nanousd)),
         } | {f"{name}_ms": EpochMs(c[f"{name}_at"]) for name in ("created", "recorded", "landed")}
         return (
             select(*(c[name] for name in ("tenant", "dispatch_id", "attempt", *_OF_FIRST)), *_named(derived))
@@ -104,12 +106,20 @@ class Population:
     def wholes(self) -> sa.CTE:
         """One row per dispatch: its first attempt, and what later ones added to its wait and its cost by then."""
         p = self.placed.c
+        first = p.attempt == 1
+        known = first & (p.recorded_ms <= p.until_ms)
         own: dict[str, sa.ColumnElement[Any]] = {
-            name: func.max(case((p.attempt == 1, p[name]))) for name in (*_OF_FIRST, *_DERIVED)
+            name: func.max(case((known, p[name]))) for name in (*_OF_FIRST, *_DERIVED)
         }
+        firsts = func.count(case((known, 1)))
+        # What arrived too late is counted on its side all the same.
+        own["routed_variant"] = case(
+            (firsts > 0, own["routed_variant"]), else_=func.max(case((first, p.routed_variant)))
+        )
         later = (p.attempt > 1) & (p.recorded_ms <= p.until_ms)
         landed = later & (p.landed_ms <= p.until_ms)
         more: dict[str, sa.ColumnElement[Any]] = {
+            "firsts": firsts,
             "later": func.count(case((later, 1))),
             "later_known": func.count(case((landed, p.cost))),
             "later_cost": func.sum(case((landed, p.cost))),
@@ -124,27 +134,30 @@ class Population:
 
     @cached_property
     def dispatches(self) -> sa.CTE:
-        """The same with its side, why it may be left out, and its values under the variant that was routed."""
+        """The same with its side, why it may be left out, and its values under the variant that was routed.
+
+        Of two first attempts nobody can tell which is true: such a dispatch has failed, at an unknown cost.
+        """
         p = self.wholes.c
         ended = p.landed_ms <= p.until_ms
         cancelled = ended & (p.status == Status.CANCELLED.value)
         cancelled &= func.coalesce(p.ended_by, EndedBy.CANCEL.value) == EndedBy.CANCEL.value
         succeeded = ended & (p.status == Status.SUCCESS.value)
         wall = case((p.later == 0, p.response_time_ms), else_=p.later_accepted_ms - p.created_ms)
-        cost = case((p.later == 0, p.cost), (p.later_known == p.later, p.cost + p.later_cost))
+        cost = case((p.firsts > 1, None), (p.later == 0, p.cost), (p.later_known == p.later, p.cost + p.later_cost))
         values = {
             "arm": self._arm(p),
             "barred": self._barred(p),
             "aside": self._aside(p, ended),
-            "failed": case((succeeded | cancelled, 0), else_=1),
+            "failed": case((p.firsts > 1, 1), (succeeded | cancelled, 0), else_=1),
             "cancelled": case((cancelled, 1), else_=0),
             "wall_ms": case((ended, wall)),
             "valid": case((ended, p.valid)),
             "cost": case((ended, cost)),
             "scaled": case((p.time_scale != 1, 1), else_=0),
-            "astray": case((p.variant != p.routed_variant, 1), else_=0),
+            "astray": case((_ran_as_routed(p), 0), else_=1),
         }
-        kept = (p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share)
+        kept = (p.tenant, p.unit, p.look, p.first_ms, p.created_ms, p.assignment_share, p.flag_version)
         return select(*kept, *_named(values)).cte("dispatches")
 
     def _arm(self, p: Any) -> sa.ColumnElement[str]:
@@ -167,7 +180,8 @@ class Population:
             rules.append(((share <= 0) | (share >= 1), LeftOut.NOT_DRAWN.value))
         if self.candidate_hash is not None:
             other = func.coalesce(p.variant_hash, "") != self.candidate_hash
-            rules.append(((p.routed_variant == self.block.candidate.variant) & other, LeftOut.OTHER_CANDIDATE.value))
+            candidate = (p.routed_variant == self.block.candidate.variant) & _ran_as_routed(p)
+            rules.append((candidate & other, LeftOut.OTHER_CANDIDATE.value))
         return case(*rules)
 
     def _aside(self, p: Any, ended: sa.ColumnElement[bool]) -> sa.ColumnElement[str]:
@@ -190,6 +204,12 @@ class Population:
 
     def _look_ms(self, look: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
         return look * _WEEK_MS + sa.literal(self.start_ms, sa.BigInteger)
+
+
+def _ran_as_routed(p: Any) -> sa.ColumnElement[bool]:
+    """Whether the first attempt ran what was routed; its definition is that of what ran."""
+    ran: sa.ColumnElement[bool] = func.coalesce(p.variant, "") == p.routed_variant
+    return ran
 
 
 def _named(columns: Mapping[str, sa.ColumnElement[Any]]) -> Iterator[sa.Label[Any]]:

@@ -1,0 +1,41 @@
+"""Numbers and moments as a report writes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from fractions import Fraction
+
+from dispatcher.adr.criterion import Criterion, Measure
+
+
+def in_unit(criterion: Criterion, value: Fraction | None) -> str:
+    """A figure in the unit of a criterion's measure."""
+    if value is None:
+        return "none"
+    if criterion.measure is Measure.COST:
+        return dollars(float(value))
+    if criterion.measure is Measure.OUTPUT_VALID:
+        return f"{float(100 * value):.4g} %"
+    whole = f"{math.floor(value):,}".replace(",", " ")
+    return f"{whole} ms" if value.denominator == 1 else f"{float(value):g} ms"
+
+
+def dollars(value: float) -> str:
+    """US dollars to a millionth."""
+    return f"{'-' if value < 0 else ''}${abs(value):.6f}"
+
+
+def e_value(logarithm: float) -> str:
+    """An e-value; a large one as a power of ten."""
+    return f"{math.exp(logarithm):.3g}" if logarithm < math.log(1e6) else f"10^{logarithm / math.log(10):.0f}"
+
+
+def many(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def minute(moment: dt.datetime) -> str:
+    """A moment in UTC, to the minute."""
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
