@@ -21,7 +21,17 @@ def test_all_records_read_clean(adrs: Path) -> None:
     records, errors = read_records(adrs)
 
     assert errors == []
-    assert [record.id for record in records] == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "KD-0650", "KD-0651"]
+    assert [record.id for record in records] == [
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+        "0005",
+        "0006",
+        "0007",
+        "KD-0650",
+        "KD-0651",
+    ]
 
 
 @pytest.mark.parametrize("name", ["KD-0650", "KD-0651"])
