@@ -77,23 +77,29 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return EXIT_INTERRUPT
-    except DispatcherError as error:
-        click.echo(f"error: {error}", err=True)
-        return exit_code_of(error)
-    except BrokenPipeError:
-        # What is still buffered has no reader; flushed at exit it would fail again.
+    except (BrokenPipeError, SystemExit):
+        # A closed pipe, which rich turns into an exit with code 1. What is still buffered has no reader; flushed at the
+        # end of the process it would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except Exception:  # noqa: BLE001 - the last line of defence, with its own exit code
-        traceback.print_exc()
-        return EXIT_CRASH
+    except BaseException as error:  # noqa: BLE001 - the last line of defence, with its own exit code
+        return _complain(error)
     return code if isinstance(code, int) else 0
+
+
+def _complain(error: BaseException) -> int:
+    """Say what went wrong on standard error; returns the exit code."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPT
+    if isinstance(error, DispatcherError):
+        click.echo(f"error: {error}", err=True)
+        return exit_code_of(error)
+    traceback.print_exception(error)
+    return EXIT_CRASH
 
 
 def exit_code_of(error: DispatcherError) -> int:

@@ -102,18 +102,24 @@ def _chosen(directory: Path, names: Sequence[str]) -> tuple[list[Record], list[I
 
 def _named(directory: Path, names: Sequence[str]) -> tuple[list[Record], list[InvalidRecord]]:
     """The named records, and what of them can't be judged. Raises InvalidRecord where that is all of them."""
-    from dispatcher.adr.reader import find_record
     from dispatcher.errors import InvalidRecord
 
     chosen, unreadable = [], []
     for name in dict.fromkeys(names):
         try:
-            record = find_record(directory, name)
-            if record.acceptance is None:
-                raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
-            chosen.append(record)
+            chosen.append(_judged(directory, name))
         except InvalidRecord as error:
             unreadable.append(error)
     if not chosen:
         raise unreadable[0] if len(unreadable) == 1 else InvalidRecord("records", [str(error) for error in unreadable])
     return chosen, unreadable
+
+
+def _judged(directory: Path, name: str) -> Record:
+    from dispatcher.adr.reader import find_record
+    from dispatcher.errors import InvalidRecord
+
+    record = find_record(directory, name)
+    if record.acceptance is None:
+        raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
+    return record

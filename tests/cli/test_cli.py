@@ -152,9 +152,10 @@ def test_the_kill_switch_of_the_environment_forces_messages(cli, simulator_proce
     assert (decision["path"], decision["reason"]) == ("messages", "forced")
 
 
-def test_a_reader_that_leaves_early_is_not_a_rollback(tmp_path):
+@pytest.mark.parametrize("arguments", [("verdict", "KD-0650", "--gate", "--json"), ("adr", "list")])
+def test_a_reader_that_leaves_early_is_not_a_rollback(tmp_path, arguments):
     environment = {**os.environ, "DISPATCHER_DATABASE_URL": f"sqlite:///{tmp_path}/log.db"}
-    command = [sys.executable, "-m", "dispatcher", "verdict", "KD-0650", "--gate", "--json"]
+    command = [sys.executable, "-m", "dispatcher", *arguments]
     with subprocess.Popen(
         command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
