@@ -53,7 +53,6 @@ class PriceTable(Strict):
     schema_: Annotated[Literal[1], Field(alias="schema")]
     version: str = Field(min_length=1)
     session_hour: int = Field(ge=0)
-    web_search: int = Field(ge=0)
     aliases: dict[str, str]
     models: dict[str, Annotated[list[Rates], Field(min_length=1)]]
 

@@ -105,7 +105,7 @@ def _api_key(settings: Settings, mark: SimulatorMark | None) -> SecretStr:
     if mark is not None:
         return SecretStr("simulated")
     raise NoApiKey(
-        f"ANTHROPIC_API_KEY is not set and {settings.anthropic_base_url} is not the simulator; set the key, or run "
+        f"ANTHROPIC_API_KEY is not set and no simulator answers at {settings.anthropic_base_url}; set the key, or run "
         "`dispatcher simulator` and set ANTHROPIC_BASE_URL to the address it prints"
     )
 

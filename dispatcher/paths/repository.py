@@ -51,14 +51,16 @@ def resolve(repository: Repository) -> Checkout:
 def _directory(path: Path | str | None) -> Path:
     try:
         root = Path(path or "").resolve(strict=True)
-        next(root.iterdir(), None)
+        is_empty = next(root.iterdir(), None) is None
     except FileNotFoundError:
-        raise RepositoryUnusable(f"there is no directory {path}") from None
+        raise RepositoryUnusable(f"there is no directory {path}; name a local checkout") from None
     except NotADirectoryError:
         raise RepositoryUnusable(f"{path} is not a directory") from None
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a usable path"
         raise RepositoryUnusable(f"{path} can't be read: {reason}") from None
+    if is_empty:
+        raise RepositoryUnusable(f"{path} is empty, so there is nothing to research; name a local checkout")
     return root
 
 

@@ -232,6 +232,9 @@ class EmbeddedFlags:
             if signature == held.signature:
                 return replace(held, confirmed=now)
             content = self._path.read_bytes()
+        except FileNotFoundError:
+            advice = "no such file; set DISPATCHER_POLICIES_DIR to the directory that holds it"
+            raise InvalidFlags(str(self._path), [advice]) from None
         except OSError as error:
             raise InvalidFlags(str(self._path), [f"can't be read: {error.strerror}"]) from None
         # The file system's clock is coarse: a file changed just now may change again under the same signature.

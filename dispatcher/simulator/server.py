@@ -154,6 +154,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(f"{host}:{port} is taken by another program") from None
+            raise PortInUse(
+                f"{host}:{port} is taken by another program; choose another port, or none for a free one"
+            ) from None
         raise InvalidSimulation("simulator", [f"can't listen on {host}:{port}: {error.strerror}"]) from None
     return listening

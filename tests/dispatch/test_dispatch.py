@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import subprocess
-import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,37 +13,8 @@ import pytest
 from dispatcher import CalledOnEventLoop, Limits, Repository, RepositoryUnusable, ResearchAction
 from dispatcher.action.observation import EndedBy, ErrorType, Status
 from dispatcher.errors import AttemptFailed, ConversationContinues, InvalidAction, LogUnavailable
-from dispatcher.wiring import build_dispatcher
 
 URL = "https://github.com/example/checkout"
-
-
-@pytest.fixture
-def dispatcher(live_settings):
-    made = build_dispatcher(live_settings)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def rows(live_settings):
-    path = live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
-
-    def read(sql="SELECT * FROM ai_outbound_logs ORDER BY created_at"):
-        with sqlite3.connect(path) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(sql)]
-
-    return read
-
-
-@pytest.fixture
-def ask(checkout):
-    def action(tenant="umbrella", **more):
-        more.setdefault("question", "Where is the greeting computed?")
-        return ResearchAction(tenant=tenant, repository=Repository(path=checkout, github_url=URL), **more)
-
-    return action
 
 
 @pytest.mark.parametrize(
@@ -129,29 +97,6 @@ async def test_the_blocking_call_on_a_loops_thread_raises_and_leaves_no_row(disp
     assert rows() == []
     await asyncio.to_thread(dispatcher.dispatch_research, ask())
     assert len(rows()) == 1
-
-
-async def opened(rows):
-    """Wait until a row is there; it is committed by another thread, so there is nothing to be told by."""
-    before = len(rows())
-    while len(rows()) == before:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
-
-
-@pytest.mark.parametrize("tenant", ["umbrella", "globex"])
-async def test_a_cancelled_dispatch_closes_its_row_and_leaves_no_session_running(
-    dispatcher, rows, ask, live_simulator, tenant
-):
-    running = asyncio.ensure_future(dispatcher.adispatch_research(ask(tenant)))
-    await opened(rows)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    await dispatcher.settle()
-
-    [row] = rows()
-    assert (row["status"], row["ended_by"], row["error_type"]) == ("cancelled", "cancel", "cancelled")
-    assert live_simulator.running_sessions == 0
 
 
 def test_a_deadline_ends_as_a_result_with_its_row(dispatcher, rows, ask):
@@ -252,60 +197,3 @@ def test_the_work_tree_does_not_change_what_is_read_at_a_commit(dispatcher, tmp_
     result = dispatcher.dispatch_research(action)
 
     assert any(f.file == "greeting.py" and "def greeting" in f.evidence for f in result.output.findings)
-
-
-@pytest.mark.parametrize("tenant", ["umbrella", "globex"])
-def test_a_loop_that_ends_by_cancelling_everything_leaves_every_row_ended_and_nothing_running(
-    dispatcher, rows, ask, live_simulator, tenant
-):
-    async def cancelled_and_left(moment: float) -> None:
-        running = asyncio.ensure_future(dispatcher.adispatch_research(ask(tenant)))
-        await opened(rows)
-        await asyncio.sleep(moment)
-        running.cancel()
-
-    for moment in (0, 0.005, 0.02, 0.05, 0.1):
-        before = len(rows())
-        asyncio.run(cancelled_and_left(moment))
-        assert len(rows()) == before + 1
-
-    assert {row["status"] for row in rows()} <= {"cancelled", "success"}
-    assert live_simulator.running_sessions == 0
-
-
-def test_closing_with_a_dispatch_under_way_cancels_it_and_ends_its_row(dispatcher, rows, ask, live_simulator):
-    def call() -> None:
-        with pytest.raises(asyncio.CancelledError):
-            dispatcher.dispatch_research(ask("globex"))
-
-    caller = threading.Thread(target=call)
-    caller.start()
-    while not rows():
-        time.sleep(0.001)
-    dispatcher.close()
-    caller.join(10)
-
-    assert not caller.is_alive()
-    assert rows()[0]["status"] == "cancelled"
-    assert live_simulator.running_sessions == 0
-
-
-async def test_closing_on_a_loops_thread_is_refused_and_changes_nothing(dispatcher, ask):
-    with pytest.raises(CalledOnEventLoop):
-        dispatcher.close()
-
-    result = await dispatcher.adispatch_research(ask())
-    assert result.status is Status.SUCCESS
-
-
-def test_an_exit_in_the_middle_of_a_dispatch_ends_its_row(dispatcher, rows, ask):
-    async def leave() -> None:
-        running = asyncio.ensure_future(dispatcher.adispatch_research(ask()))
-        await opened(rows)
-        running.get_loop().call_soon(sys.exit, 3)
-        await running
-
-    with pytest.raises(SystemExit):
-        asyncio.run(leave())
-
-    assert rows()[0]["status"] == "cancelled"

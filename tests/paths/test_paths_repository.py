@@ -80,7 +80,7 @@ def test_a_folder_that_the_checkout_around_it_does_not_track_is_a_plain_folder(r
 
 
 def test_a_path_that_is_no_directory_is_refused(root: Path) -> None:
-    assert refusal(root / "none") == f"there is no directory {root / 'none'}"
+    assert refusal(root / "none") == f"there is no directory {root / 'none'}; name a local checkout"
     assert refusal(root / "a.py") == f"{root / 'a.py'} is not a directory"
     assert "can't be read" in refusal("a\0b")
 
@@ -138,3 +138,8 @@ def test_a_checkout_of_another_user_is_read(root: Path) -> None:
         os.chown(path, 12345, 12345, follow_symlinks=False)
 
     assert resolve(Repository(path=root)).commit_sha == head
+
+
+def test_an_empty_folder_is_refused_before_anything_is_spent_on_it(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryUnusable, match="is empty"):
+        resolve(Repository(path=tmp_path))

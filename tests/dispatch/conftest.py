@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from dispatcher import Repository, ResearchAction
+from dispatcher.wiring import build_dispatcher
+
+URL = "https://github.com/example/checkout"
+
+
+@pytest.fixture
+def dispatcher(live_settings):
+    made = build_dispatcher(live_settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rows(live_settings):
+    path = live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
+
+    def read(sql="SELECT * FROM ai_outbound_logs ORDER BY created_at"):
+        with sqlite3.connect(path) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql)]
+
+    return read
+
+
+@pytest.fixture
+def ask(checkout):
+    def action(tenant="umbrella", **more):
+        more.setdefault("question", "Where is the greeting computed?")
+        return ResearchAction(tenant=tenant, repository=Repository(path=checkout, github_url=URL), **more)
+
+    return action
