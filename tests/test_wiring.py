@@ -97,3 +97,21 @@ def test_a_forked_child_keeps_the_last_good_flag_state_of_its_parent(live_settin
     dispatcher.close()
 
     assert os.waitstatus_to_exitcode(code) == 0
+
+
+def test_a_childs_child_dispatches_although_its_parent_never_did(live_settings, action):
+    dispatcher = build_dispatcher(live_settings)
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork()
+        if grandchild == 0:
+            try:
+                os._exit(0 if dispatcher.dispatch_research(action).status == "success" else 1)
+            except BaseException:  # noqa: BLE001
+                os._exit(2)
+        _, code = os.waitpid(grandchild, 0)
+        os._exit(os.waitstatus_to_exitcode(code))
+    _, code = os.waitpid(child, 0)
+    dispatcher.close()
+
+    assert os.waitstatus_to_exitcode(code) == 0

@@ -64,7 +64,8 @@ class Dispatcher:
     def __init__(self, assemble: Callable[[Parts | None], Parts]) -> None:
         self._assemble = assemble
         self._parts: Parts | None = assemble(None)
-        self._inherited: tuple[Parts | None, list[object]] = (None, [])
+        self._inherited: Parts | None = None
+        self._kept: list[object] = []
         self._lock = threading.Lock()
         self._bridge = Bridge()
         _ALIVE.add(self)
@@ -118,13 +119,15 @@ class Dispatcher:
     def _ready_parts(self) -> Parts:
         with self._lock:
             if self._parts is None:
-                self._parts = self._assemble(self._inherited[0])
+                self._parts = self._assemble(self._inherited)
             return self._parts
 
     def _forget_inherited(self) -> None:
         # The parent's connections and locks live on in this copy: they are kept, untouched, so that no destructor
         # closes what the parent still uses.
-        self._inherited = (self._parts, [*self._inherited, self._bridge, self._lock])
+        # A child that forks again before it ever dispatched passes on what it was given.
+        self._kept += [self._parts, self._bridge, self._lock]
+        self._inherited = self._parts or self._inherited
         self._parts, self._bridge, self._lock = None, Bridge(), threading.Lock()
 
 

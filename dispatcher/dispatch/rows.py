@@ -15,6 +15,16 @@ from dispatcher.paths.path import Outcome
 from dispatcher.paths.repository import Checkout
 from dispatcher.paths.timing import TIMING_SCHEMA
 
+_OF_THE_ACTION = ("tenant", "project", "conversation_id", "actor")
+_OF_THE_DECISION = (
+    "reason",
+    "flag",
+    "flag_version",
+    "flag_stale",
+    "assignment_key",
+    "assignment_share",
+    "iteration_cap",
+)
 _FIRST_CALL = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
@@ -45,36 +55,25 @@ def opening_of(
     log_id: str,
     dispatch_id: str,
 ) -> AttemptOpening:
-    """The row as it is committed before the provider is called."""
+    """The row as it is committed before the provider is called. What has a column's own name is taken under it."""
     variant = decision.variant
     return AttemptOpening(
         log_id=log_id,
         dispatch_id=dispatch_id,
         attempt=1,
         role=Role.SERVED,
-        origin=setting.origin,
-        time_scale=setting.time_scale,
+        **asdict(setting),
         feature=FEATURE,
-        tenant=action.tenant,
-        project=action.project,
-        conversation_id=action.conversation_id,
+        **{name: getattr(action, name) for name in _OF_THE_ACTION},
         turn=None if action.conversation_id is None else 1,
-        actor=action.actor,
         created_at=began.at,
         deadline_at=began.at + dt.timedelta(seconds=decision.deadline_s),
-        owner=setting.owner,
         path=variant.path,
         variant=variant.name,
         routed_variant=variant.name,
         variant_hash=variant.hash,
         model=variant.model,
-        reason=decision.reason,
-        flag=decision.flag,
-        flag_version=decision.flag_version,
-        flag_stale=decision.flag_stale,
-        assignment_key=decision.assignment_key,
-        assignment_share=decision.assignment_share,
-        iteration_cap=decision.iteration_cap,
+        **{name: getattr(decision, name) for name in _OF_THE_DECISION},
         transcript_form=TranscriptForm.NATIVE,
         repository=checkout.github_url or str(checkout.root),
         commit_sha=checkout.commit_sha,
