@@ -25,14 +25,20 @@ import click
     metavar="URL=PATH",
     help="Local checkout that stands for a GitHub address in managed sessions; may be repeated.",
 )
+@click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that declares what goes wrong: docs/simulator.md.",
+)
 @click.option("--seed", default=0, show_default=True, help="Another seed gives other simulated latencies.")
-def simulator(port: int, time_scale: float, repositories: tuple[str, ...], seed: int) -> None:
+def simulator(port: int, time_scale: float, repositories: tuple[str, ...], faults: Path | None, seed: int) -> None:
     """Serve the Messages API and Managed Agents on loopback, with a simulated model.
 
     The first line printed is the base URL, for ANTHROPIC_BASE_URL. Every response says that it is simulated.
     """
     from dispatcher.settings import load_settings
     from dispatcher.simulator.config import SimulatorConfig
+    from dispatcher.simulator.faults.rule import Faults
     from dispatcher.simulator.server import run
 
     config = SimulatorConfig(
@@ -40,6 +46,7 @@ def simulator(port: int, time_scale: float, repositories: tuple[str, ...], seed:
         time_scale=time_scale,
         prices=load_settings().policies_dir / "prices.yml",
         seed=seed,
+        faults=Faults() if faults is None else Faults.load(faults),
     )
     run(config, port, ready=click.echo)
 

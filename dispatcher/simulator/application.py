@@ -12,17 +12,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dispatcher.simulator.effects import Effect
+from dispatcher.simulator.faults.endpoint import with_faults
 from dispatcher.simulator.managed.routes import managed_routes
 from dispatcher.simulator.messages.endpoint import messages_routes
 from dispatcher.simulator.refusal import Refusal
 from dispatcher.simulator.world import World
 
 _OPEN_PATHS = frozenset({"/simulator"})
+_ELSEWHERE = "/elsewhere/"
 
 
 def build_application(world: World) -> ASGIApp:
     """The whole API over one world."""
-    routes = [_about_route(world), *messages_routes(world), *managed_routes(world)]
+    served = [*messages_routes(world), *managed_routes(world)]
+    routes = [_about_route(world), _elsewhere_route(world), *(with_faults(world, route) for route in served)]
     handlers: dict[int | type[Exception], Callable[..., Awaitable[Response]]] = {
         Refusal: _refused,
         HTTPException: _no_such_route,
@@ -46,14 +50,14 @@ class Gate:
             return
         request_id = self._mint("req")
         api_key = credential(Headers(scope=scope))
-        scope.setdefault("state", {}).update(request_id=request_id, api_key=api_key)
+        scope.setdefault("state", {}).update(request_id=request_id, api_key=api_key, unseen=False, deferral=None)
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update({**self._marks, "request-id": request_id})
             await send(message)
 
-        if api_key is None and scope["path"] not in _OPEN_PATHS:
+        if api_key is None and scope["path"] not in _OPEN_PATHS and not scope["path"].startswith(_ELSEWHERE):
             refusal = Refusal(401, "a credential is required: Authorization: Bearer or x-api-key")
             await JSONResponse(refusal.body(request_id), 401)(scope, receive, marked)
             return
@@ -77,6 +81,16 @@ def _about_route(world: World) -> Route:
         return JSONResponse({"simulator": "dispatcher", "time_scale": world.config.time_scale})
 
     return Route("/simulator", about)
+
+
+def _elsewhere_route(world: World) -> Route:
+    """A stranger's server, for tests in which something must not call it: any request here is an effect."""
+
+    async def called(request: Request) -> Response:
+        world.effects.append(Effect("network", "http", str(request.url)))
+        return Response(status_code=204)
+
+    return Route(f"{_ELSEWHERE}{{rest:path}}", called, methods=["GET", "POST", "PUT", "DELETE"])
 
 
 async def _refused(request: Request, refusal: Refusal) -> Response:

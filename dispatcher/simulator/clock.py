@@ -67,6 +67,13 @@ class SimulatedClock:
             return seconds
         return min(seconds, (self._monotonic() - start) / self.time_scale)
 
+    async def real_intervals(self, length: float, seconds: float | None) -> AsyncIterator[None]:
+        """Yield after every `length` real seconds until simulated seconds have passed; for ever where they are None."""
+        end = None if seconds is None else self._monotonic() + seconds * self.time_scale
+        while end is None or (left := end - self._monotonic()) > 0:
+            await asyncio.sleep(length if end is None else min(length, left))
+            yield
+
     async def paced(self, parts: Iterable[tuple[float, T]]) -> AsyncIterator[T]:
         """Yield each part at its own simulated second after now; what the sender costs is not added to the schedule."""
         start = self._monotonic()

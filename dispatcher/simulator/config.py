@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dispatcher.errors import InvalidSimulation
+from dispatcher.simulator.faults.rule import Faults
 from dispatcher.simulator.profiles import BUILT_IN
 
 _GITHUB_URL = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+", re.IGNORECASE)
@@ -21,7 +22,8 @@ class SimulatorConfig:
 
     `repositories` maps a GitHub URL to the git checkout that stands behind it. `time_scale` is real seconds per
     simulated second: 1 is real time, 0.02 is fifty times faster, 0 never waits. `prices` is the price table, `profiles`
-    the behaviour of models, containers and tools. `seed` moves every deterministic choice.
+    the behaviour of models, containers and tools. `seed` moves every deterministic choice. `faults` are
+    those in force from the start.
     """
 
     repositories: Mapping[str, Path] = field(default_factory=dict)
@@ -29,6 +31,7 @@ class SimulatorConfig:
     prices: Path = DEFAULT_PRICES
     seed: int = 0
     profiles: Path = BUILT_IN
+    faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
         problems = [*self._number_problems(), *self._repository_problems()]

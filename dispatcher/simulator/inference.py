@@ -12,7 +12,8 @@ from dispatcher.simulator.metering.cache import CachedPrompt, PromptCache
 from dispatcher.simulator.metering.prefix import PrefixBlock, canonical, count_tokens
 from dispatcher.simulator.model.planner import reply_to
 from dispatcher.simulator.model.request import ModelRequest, Reply
-from dispatcher.simulator.profiles import ModelProfile, Surface
+from dispatcher.simulator.model.thinking import thinking_block
+from dispatcher.simulator.profiles import Character, ModelProfile, Surface
 
 Content = list[dict[str, Any]]
 
@@ -45,6 +46,7 @@ class Inferences:
 
     cache: PromptCache
     seed: int
+    character: Character
 
     def start(
         self,
@@ -58,9 +60,11 @@ class Inferences:
     ) -> Inference:
         """Answer a request that starts `now`, in simulated seconds; its cache entries aren't readable yet."""
         prompt = self.cache.open((api_key, request.model), blocks, profile.rules.cache_minimum_tokens, now)
-        reply = reply_to(request, surface.habits, self.seed)
+        reply = reply_to(request, surface.habits, self.seed, self.character)
         identity = blocks[-1].digest.hex() if blocks else ""
         content = content_blocks(reply, self.seed, request.model, identity)
+        if self.character.signs_thinking and request.shows_thinking:
+            content.insert(0, thinking_block(request, reply))
         latency = surface.latency
         factor = spread(latency.spread, self.seed, request.model, identity)
         thinking = round(surface.thinking_tokens * factor) if reply.calls else 0
@@ -100,6 +104,6 @@ def content_tokens(content: Content) -> int:
 
 
 def _written(block: dict[str, Any]) -> bytes:
-    if block["type"] == "text":
-        return str(block["text"]).encode()
+    if block["type"] in ("text", "thinking"):
+        return str(block[block["type"]]).encode()
     return str(block["name"]).encode() + canonical(block["input"])

@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dispatcher.errors import InvalidSimulation
 
 BUILT_IN = Path(__file__).with_name("profiles.yml")
+OBEDIENT = Path(__file__).with_name("profiles-obedient.yml")
+"""The built-in profiles of models that obey the files they read."""
+
+_BASE = "built-in"
 
 
 class _Strict(BaseModel):
@@ -43,6 +47,19 @@ class Habits(_Strict):
         if self.fewest_requests > self.most_requests:
             raise ValueError("fewest_requests is above most_requests")
         return self
+
+
+class Character(_Strict):
+    """What sets all models of a file apart from well-behaved ones; nothing by default.
+
+    `obeys_files`: what a tool returns is taken for orders, see `model/obedience.py`. `signs_thinking`: replies of the
+    Messages API hold thinking, which has to come back as it was. `invalid_first_one_in`: one question in so many is
+    first answered with an invalid report, and with a valid one once something is said about it; 0 for none.
+    """
+
+    obeys_files: bool = False
+    signs_thinking: bool = False
+    invalid_first_one_in: int = Field(default=0, ge=0)
 
 
 class Surface(_Strict):
@@ -97,12 +114,13 @@ class Harness(_Strict):
 
 
 class Profiles(_Strict):
-    """Everything the profile file says."""
+    """Everything the profile file says. `extends: built-in` takes what it leaves out from the built-in profiles."""
 
     schema_: int = Field(alias="schema", ge=1, le=1)
     container_start: Wait
     tools: dict[str, Wait]
     harness: Harness
+    character: Character = Character()
     surfaces: tuple[Surface, ...] = ()  # where the file names what several models share
     aliases: dict[str, str]
     models: dict[str, ModelProfile]
@@ -118,7 +136,7 @@ class Profiles(_Strict):
     def load(cls, path: Path = BUILT_IN) -> Profiles:
         """Read a profile file. Raises InvalidSimulation with every problem at once."""
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
+            return cls.model_validate(_document(path))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise InvalidSimulation(str(path), [f"can't be read: {error}"]) from None
         except ValidationError as error:
@@ -128,3 +146,11 @@ class Profiles(_Strict):
     def model(self, name: str) -> ModelProfile | None:
         """The profile of a model by name or dated alias; None where the model is unknown."""
         return self.models.get(self.aliases.get(name, name))
+
+
+def _document(path: Path) -> object:
+    document = yaml.safe_load(path.read_text())
+    if isinstance(document, dict) and document.get("extends") == _BASE:
+        own = {name: value for name, value in document.items() if name != "extends"}
+        return {**yaml.safe_load(BUILT_IN.read_text()), **own}
+    return document

@@ -17,6 +17,10 @@ from dispatcher.errors import InvalidSimulation, PortInUse
 from dispatcher.simulator.application import build_application
 from dispatcher.simulator.clock import SimulatedClock
 from dispatcher.simulator.config import SimulatorConfig
+from dispatcher.simulator.connection import TellingProtocol
+from dispatcher.simulator.effects import Effect
+from dispatcher.simulator.faults.plan import Fired
+from dispatcher.simulator.faults.rule import Rule
 from dispatcher.simulator.metering.ledger import LedgerEntry
 from dispatcher.simulator.world import World
 
@@ -54,6 +58,24 @@ class Simulator:
         """Everything charged so far, in order."""
         return self._world.ledger.entries
 
+    def inject(self, *rules: Rule) -> None:
+        """Add faults, after those in force; they count requests from now. Safe from any thread, at any time."""
+        self._world.faults.inject(rules)
+
+    def clear_faults(self) -> None:
+        """Take every fault back that hasn't happened yet."""
+        self._world.faults.clear()
+
+    @property
+    def faults_fired(self) -> Sequence[Fired]:
+        """The faults that happened so far, in order: one that was declared and is missing here had no occasion."""
+        return self._world.faults.fired
+
+    @property
+    def effects(self) -> Sequence[Effect]:
+        """What the model's tool calls got out into the world, in order: recorded, never carried out."""
+        return tuple(self._world.effects)
+
     @property
     def running_sessions(self) -> int:
         """Managed sessions whose agent is at work right now."""
@@ -89,7 +111,7 @@ class Simulator:
         return uvicorn.Config(
             build_application(self._world),
             loop="asyncio",
-            http="h11",
+            http=TellingProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -10,6 +10,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from dispatcher.simulator.connection import ConnectionCut, disconnected, hang_up
+
 KEEPALIVE = b": keepalive\n\n"
 
 
@@ -19,6 +21,12 @@ def frame(event: Mapping[str, Any]) -> bytes:
     return f"event: {event['type']}\ndata: {data}\n\n".encode()
 
 
+def event_type(chunk: bytes) -> str | None:
+    """The type of a frame; None of a comment."""
+    head, _, _ = chunk.partition(b"\n")
+    return head.removeprefix(b"event: ").decode() if head.startswith(b"event: ") else None
+
+
 class EventStream:
     """A response that streams frames until they end or the client goes away; the frames are then closed at once.
 
@@ -26,14 +34,14 @@ class EventStream:
     """
 
     def __init__(self, frames: AsyncGenerator[bytes, None]) -> None:
-        self._frames = frames
+        self.frames = frames
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         pump = asyncio.create_task(self._pump(send))
-        watch = asyncio.create_task(_disconnected(receive))
+        watch = asyncio.create_task(disconnected(receive))
         try:
             await asyncio.wait({pump, watch}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -42,16 +50,14 @@ class EventStream:
                 task.cancel()
             await asyncio.gather(pump, watch, return_exceptions=True)
             with contextlib.suppress(RuntimeError):
-                await self._frames.aclose()
-        if finished and (error := pump.exception()) is not None:
+                await self.frames.aclose()
+        error = pump.exception() if finished else None
+        if isinstance(error, ConnectionCut):
+            await hang_up(scope, receive, reset=error.reset)
+        elif error is not None:
             raise error
 
     async def _pump(self, send: Send) -> None:
-        async for chunk in self._frames:
+        async for chunk in self.frames:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

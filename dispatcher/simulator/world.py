@@ -11,6 +11,8 @@ from typing import Any
 from dispatcher.prices import PriceTable
 from dispatcher.simulator.clock import SimulatedClock
 from dispatcher.simulator.config import SimulatorConfig
+from dispatcher.simulator.effects import Effect
+from dispatcher.simulator.faults.plan import Plan
 from dispatcher.simulator.identity import Mint, random_id
 from dispatcher.simulator.inference import Inferences
 from dispatcher.simulator.managed.checkout import Checkouts
@@ -24,7 +26,7 @@ _GIT_THREADS = 4
 
 @dataclass(slots=True)
 class World:
-    """The state of one simulator. Only its event loop changes it; the ledger may be read from other threads."""
+    """The state of one simulator. Only its event loop changes it; ledger and effects may be read from other threads."""
 
     config: SimulatorConfig
     profiles: Profiles
@@ -32,20 +34,24 @@ class World:
     ledger: Ledger
     inferences: Inferences
     checkouts: Checkouts
+    faults: Plan
     mint: Mint = random_id
     store: Store = field(default_factory=Store)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    effects: list[Effect] = field(default_factory=list)
 
     @classmethod
     def build(cls, config: SimulatorConfig, clock: SimulatedClock | None = None) -> World:
         """Read the profiles and prices that the configuration names. Raises InvalidSimulation or InvalidPolicy."""
+        profiles = Profiles.load(config.profiles)
         return cls(
             config=config,
-            profiles=Profiles.load(config.profiles),
+            profiles=profiles,
             clock=clock or SimulatedClock(config.time_scale),
             ledger=Ledger(PriceTable.load(config.prices)),
-            inferences=Inferences(PromptCache(), config.seed),
+            inferences=Inferences(PromptCache(), config.seed, profiles.character),
             checkouts=Checkouts(config.repositories, ThreadPoolExecutor(_GIT_THREADS, "simulator-git")),
+            faults=Plan(config.faults.rules),
         )
 
     def run_beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import anthropic
 import pytest
+from fault_driving import Stage
 from simulator_driving import URL, Shop, make_shop
 
 from dispatcher.simulator import Simulator, SimulatorConfig
@@ -62,3 +63,16 @@ def client_of(template: anthropic.Anthropic) -> Any:
 def client(client_of: Any, shared: Simulator) -> anthropic.Anthropic:
     """A client of the shared simulator."""
     return client_of(shared)
+
+
+@pytest.fixture(scope="session")
+def _faulty(simulation: Any) -> Iterator[Simulator]:
+    with Simulator(simulation()) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def stage(client_of: Any, _faulty: Simulator) -> Iterator[Stage]:
+    """A simulator on which faults are injected; none outlives its test."""
+    yield Stage(_faulty, client_of(_faulty, timeout=10))
+    _faulty.clear_faults()

@@ -153,6 +153,22 @@ def test_sessions_are_found_by_agent_time_and_status(alone: Any, simulator: Simu
     assert found(limit=1) == ids[::-1]
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_sessions_may_be_archived_and_deleted_while_their_list_is_read(
+    alone: Any, simulator: Simulator, client_of: Any, order: Any
+) -> None:
+    desk = bench(client_of(simulator))
+    ids = [desk.session() for _ in range(7)]
+    seen = []
+    for number, session in enumerate(alone.sessions.list(limit=2, order=order, agent_id=desk.agent_id)):
+        seen.append(session.id)
+        (alone.sessions.archive if number % 2 else alone.sessions.delete)(session.id)
+
+    assert seen == (ids if order == "asc" else ids[::-1])
+    assert list(alone.sessions.list()) == []
+    assert len(list(alone.sessions.list(include_archived=True))) == 3
+
+
 def test_events_are_listed_by_type_time_page_and_order(client: anthropic.Anthropic, shop: Shop) -> None:
     desk = bench(client)
     session_id = desk.session(shop)

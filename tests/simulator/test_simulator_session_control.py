@@ -151,6 +151,32 @@ def test_a_denied_tool_returns_its_message_and_the_model_obeys(client: anthropic
     assert submitted(rest).input["findings"] == []
 
 
+def test_a_call_is_answered_once_and_in_form(desk: Bench) -> None:
+    session_id = desk.session()
+    call = submitted(desk.until_idle(session_id, message()))
+    for wrong in (
+        [accepted(call.id), accepted(call.id, "again")],
+        [{**accepted(call.id), "content": "text"}],
+        [{**accepted(call.id), "is_error": "no"}],
+    ):
+        with pytest.raises(anthropic.BadRequestError):
+            desk.send(session_id, *wrong)
+
+    assert desk.events(session_id, "user.custom_tool_result") == []
+    assert desk.until_idle(session_id, accepted(call.id))[-1].stop_reason.type == "end_turn"
+
+
+def test_an_interrupt_names_a_thread_that_exists(desk: Bench) -> None:
+    session_id = desk.session()
+    thread = desk.until_idle(session_id, message())[1:]
+    running = next(event for event in thread if event.type == "session.thread_status_running")
+    with pytest.raises(anthropic.NotFoundError) as caught:
+        desk.send(session_id, {**INTERRUPT, "session_thread_id": "sthr_x"})
+    desk.send(session_id, {**INTERRUPT, "session_thread_id": running.session_thread_id})
+
+    assert caught.value.error_code == "thread_not_found"
+
+
 def test_a_spent_budget_stops_between_requests_and_takes_no_message(desk: Bench, shop: Shop) -> None:
     session_id = desk.session(shop, budget=budget("2"))
     events = desk.until_idle(session_id, message())

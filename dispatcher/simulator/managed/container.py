@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dispatcher.simulator.managed import outside
 from dispatcher.simulator.managed.checkout import Checkout, Checkouts
+from dispatcher.simulator.managed.outside import Outside, ToolOutput
 
 BUILT_IN_TOOLS = ("bash", "read", "write", "edit", "glob", "grep", "web_fetch", "web_search")
 _MOST_CHARACTERS = 100_000
@@ -23,8 +25,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "glob": {"type": "object", "properties": {"pattern": _STRING, "path": _STRING}, "required": ["pattern"]},
     "grep": {"type": "object", "properties": {"pattern": _STRING, "path": _STRING}, "required": ["pattern"]},
+    **outside.SCHEMAS,
 }
-"""Input schemas of the built-in tools that the simulated model knows how to use."""
+"""Input schemas of the built-in tools; the simulated model researches with the first three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +39,17 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolOutput:
-    """What a tool printed."""
-
-    text: str
-    is_error: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Container:
-    """The file system that the built-in tools see; the first mount is the working directory."""
+    """The file system that the built-in tools see, and what is outside; the first mount is the working directory."""
 
     checkouts: Checkouts
     mounts: tuple[Mount, ...]
+    outside: Outside | None = None
 
     async def run(self, name: str, arguments: Mapping[str, Any]) -> ToolOutput:
         """Run a built-in tool; bad arguments are an error that the model can read."""
+        if name in outside.SCHEMAS and self.outside is not None:
+            return self.outside.run(name, arguments)
         tools = {"read": self._read, "glob": self._glob, "grep": self._grep}
         if name not in tools:
             return ToolOutput(f"{name} is not available in this container", is_error=True)

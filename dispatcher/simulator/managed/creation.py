@@ -49,6 +49,7 @@ def created_session(world: World, body: Mapping[str, Any], api_key: str) -> tupl
         api_key=api_key,
         agent=agent,
         environment_id=environment.id,
+        networking=environment.config["networking"],
         resources=[_resource(world, one, f"resources.{i}") for i, one in enumerate(fields.objects(body, "resources"))],
         metadata=fields.metadata(body),
         title=fields.optional_text(body, "title"),

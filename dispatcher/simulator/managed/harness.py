@@ -7,9 +7,10 @@ from typing import Any
 
 from dispatcher.simulator.managed.budget import budget_view
 from dispatcher.simulator.managed.inbox import message_blocks
+from dispatcher.simulator.managed.mishaps import at_idle
 from dispatcher.simulator.managed.model_call import call_model
 from dispatcher.simulator.managed.mounting import start_container
-from dispatcher.simulator.managed.running import Interrupted, charge_running_time, spent_nanousd
+from dispatcher.simulator.managed.running import Ended, Interrupted, Stopped, charge_running_time, spent_nanousd
 from dispatcher.simulator.managed.session import Session
 from dispatcher.simulator.managed.tool_calls import emit_result, give_up_calls, hand_over_results, run_allowed_calls
 from dispatcher.simulator.world import World
@@ -49,13 +50,19 @@ class Harness:
         session = self.session
         try:
             while True:
+                details = None
                 try:
                     stop = await self._turn()
                 except Interrupted:
                     stop = END_TURN
+                except Stopped as stopped:
+                    stop, details = stopped.reason, stopped.details
+                except Ended as ended:
+                    self._end(ended)
+                    return
                 if session.interrupts:
-                    stop = self._interrupted()
-                self._go_idle(stop)
+                    stop, details = self._interrupted(), None
+                self._go_idle(stop, details)
                 if stop is not END_TURN or not session.waiting:
                     return
                 session.is_running = True
@@ -78,7 +85,7 @@ class Harness:
         session = self.session
         self._take_message()
         session.log.emit("session.status_running")
-        session.log.emit("session.thread_status_running", **self._thread())
+        session.log.emit("session.thread_status_running", **session.thread_facts)
         if session.container is None:
             await start_container(self.world, session)
         while True:
@@ -104,7 +111,7 @@ class Harness:
             session.transcript.append({"role": "user", "content": message_blocks(echo)})
 
     def _emit_denials(self) -> None:
-        """A built-in call that the client denied has its result without having run."""
+        """A built-in call that was denied, by the client or as not switched on, has its result without having run."""
         for call in self.session.open_calls:
             if call.is_denied:
                 call.is_denied = False
@@ -125,22 +132,46 @@ class Harness:
         self.session.interrupts.clear()
         self.session.interrupted.clear()
 
-    def _go_idle(self, stop: StopReason) -> None:
+    def _go_idle(self, stop: StopReason, details: dict[str, Any] | None) -> None:
         session, clock = self.session, self.world.clock
         charge_running_time(self.world, session)
+        for interrupt in session.unheard:
+            session.log.mark_processed(interrupt.event_id)
+        session.unheard.clear()
         session.is_running = False
         session.updated_at = clock.timestamp()
         session.says_running_until = clock.real_seconds() + self.world.profiles.harness.status_lag_ms / 1000
-        self._announce_idle(stop)
+        self._announce_idle(stop, details)
 
-    def _announce_idle(self, stop: StopReason) -> None:
-        log, budget = self.session.log, budget_view(self.session.budget_cents)
-        log.emit("session.thread_status_idle", stop_reason=stop, stop_details=None, **self._thread())
-        log.emit("session.usage", usage=self.session.meter.view(), budget=budget)
-        log.emit("session.status_idle", stop_reason=stop, stop_details=None)
+    def _announce_idle(self, stop: StopReason, details: dict[str, Any] | None = None) -> None:
+        session = self.session
+        log, late = session.log, at_idle(self.world, session)
+        usage: dict[str, Any] = {"usage": session.meter.view(), "budget": budget_view(session.budget_cents)}
+        log.emit("session.thread_status_idle", stop_reason=stop, stop_details=details, **session.thread_facts)
+        if not late:
+            log.emit("session.usage", **usage)
+        log.emit("session.status_idle", stop_reason=stop, stop_details=details)
+        session.tell_untold()
+        if late:
+            log.emit("session.usage", **usage)
+
+    def _end(self, ended: Ended) -> None:
+        """The session is over at once: what it ran is charged, nobody is waited for any more."""
+        session, log = self.session, self.session.log
+        charge_running_time(self.world, session)
+        session.is_running, session.is_terminated = False, True
+        session.ended_simulated_s = self.world.clock.simulated_seconds()
+        session.updated_at = self.world.clock.timestamp()
+        session.flush_waiting()
+        session.open_calls.clear()
+        session.tell_untold()
+        if ended.how == "terminated":
+            log.emit("session.thread_status_terminated", **session.thread_facts)
+            log.emit("session.status_terminated")
+        else:
+            self.world.store.sessions.pop(session.id, None)
+            log.emit("session.deleted")
+            log.close()
 
     def _requires_action(self) -> StopReason:
         return {"type": "requires_action", "event_ids": [call.event_id for call in self.session.awaited]}
-
-    def _thread(self) -> dict[str, Any]:
-        return {"session_thread_id": self.session.thread_id, "agent_name": self.session.agent["name"]}

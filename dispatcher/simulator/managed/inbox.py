@@ -8,7 +8,7 @@ from typing import Any
 from dispatcher.simulator.managed import fields
 from dispatcher.simulator.managed.session import OpenCall, Session
 from dispatcher.simulator.model.conversation import text_of
-from dispatcher.simulator.refusal import invalid
+from dispatcher.simulator.refusal import invalid, not_found
 
 _FIELDS = {
     "user.message": ("type", "content"),
@@ -16,6 +16,7 @@ _FIELDS = {
     "user.custom_tool_result": ("type", "custom_tool_use_id", "content", "is_error"),
     "user.tool_confirmation": ("type", "tool_use_id", "result", "deny_message"),
 }
+_ANSWERS = ("custom_tool_use_id", "tool_use_id")
 _PROCESSED_ON_RECEIPT = ("user.custom_tool_result",)
 
 Sent = dict[str, Any]
@@ -26,7 +27,11 @@ def checked_events(session: Session, body: Mapping[str, Any]) -> list[Sent]:
     events = fields.objects(body, "events")
     if not events:
         raise invalid("events: at least one event is required")
-    return [_checked(session, event, f"events.{index}") for index, event in enumerate(events)]
+    checked = [_checked(session, event, f"events.{index}") for index, event in enumerate(events)]
+    answered = [event[name] for event in checked for name in _ANSWERS if name in event]
+    if len(set(answered)) < len(answered):
+        raise invalid("events: a tool call is answered twice")
+    return checked
 
 
 def checked_message(event: Mapping[str, Any], place: str) -> Sent:
@@ -66,11 +71,15 @@ def _checked(session: Session, event: Mapping[str, Any], place: str) -> Sent:
         raise invalid(f"{place}.type: Input should be one of {', '.join(_FIELDS)}")
     fields.only_known(event, _FIELDS[kind], f"{place}.")
     if kind == "user.message":
-        if session.budget_nanousd is not None and session.meter.cost_nanousd >= session.budget_nanousd:
+        spent = session.budget_nanousd is not None and session.meter.cost_nanousd >= session.budget_nanousd
+        if spent or session.budget_reached:
             raise invalid("the session's budget is reached; raise it before sending a message")
         return checked_message(event, place)
     if kind == "user.custom_tool_result":
         _open_call(session, event.get("custom_tool_use_id"), "result")
+        _check_result(event, place)
+    if kind == "user.interrupt" and event.get("session_thread_id") not in (None, session.thread_id):
+        raise not_found(f"thread {event['session_thread_id']} not found", error_code="thread_not_found")
     if kind == "user.tool_confirmation":
         _open_call(session, event.get("tool_use_id"), "confirmation")
         if event.get("result") not in ("allow", "deny"):
@@ -78,6 +87,12 @@ def _checked(session: Session, event: Mapping[str, Any], place: str) -> Sent:
         if event.get("deny_message") is not None and event["result"] != "deny":
             raise invalid(f"{place}.deny_message: only allowed when result is 'deny'")
     return {name: value for name, value in event.items() if value is not None}
+
+
+def _check_result(event: Mapping[str, Any], place: str) -> None:
+    fields.objects(event, "content")
+    if not isinstance(event.get("is_error", False), bool | None):
+        raise invalid(f"{place}.is_error: Input should be a valid boolean")
 
 
 def _open_call(session: Session, event_id: object, wanted: str) -> OpenCall:
@@ -91,8 +106,7 @@ def _confirm(call: OpenCall, event: Sent) -> None:
     if event["result"] == "allow":
         call.wants = "nothing"
     else:
-        call.answer(str(event.get("deny_message") or "The user denied this tool call."), is_error=True)
-        call.is_denied = True
+        call.deny(str(event.get("deny_message") or "The user denied this tool call."))
 
 
 def message_blocks(echo: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.datastructures import QueryParams
 
+from dispatcher.simulator.clock import rfc3339
 from dispatcher.simulator.refusal import invalid
 
 T = TypeVar("T")
+_NO_CURSOR = "page: not a cursor of this list"
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _COMPARISONS: Mapping[str, Callable[[dt.datetime, dt.datetime], bool]] = {
     "gt": lambda left, right: left > right,
     "gte": lambda left, right: left >= right,
@@ -33,12 +37,36 @@ class Page:
 
 def page_of(rows: Sequence[T], query: QueryParams, key: Callable[[T], str], *, default: int, most: int) -> Page:
     """Cut the page that the query asks for; a cursor names the last row of the page before."""
-    limit = _limit(query.get("limit"), default, most)
-    start = _start(rows, query.get("page"), key)
-    chosen = tuple(rows[start : start + limit])
+    keys = [key(row) for row in rows]
+    last = _last_seen(query)
+    if last is not None and last not in keys:
+        raise invalid(_NO_CURSOR)
+    start = 0 if last is None else keys.index(last) + 1
+    return _page(rows, keys, start, _limit(query.get("limit"), default, most))
+
+
+def page_by_creation(
+    rows: Sequence[T],
+    query: QueryParams,
+    moment: Callable[[T], dt.datetime],
+    *,
+    descending: bool,
+    default: int,
+    most: int,
+) -> Page:
+    """Cut the page of rows in the order of their creation; a row may leave the list between two pages."""
+    keys = [rfc3339(moment(row)) for row in rows]
+    last = _last_seen(query)
+    if last is not None and not _MOMENT.fullmatch(last):
+        raise invalid(_NO_CURSOR)
+    start = 0 if last is None else sum(key >= last if descending else key <= last for key in keys)
+    return _page(rows, keys, start, _limit(query.get("limit"), default, most))
+
+
+def _page(rows: Sequence[T], keys: Sequence[str], start: int, limit: int) -> Page:
     more = start + limit < len(rows)
-    before = _cursor(key(rows[start - limit - 1])) if start > limit else None
-    return Page(chosen, _cursor(key(chosen[-1])) if more else None, before)
+    before = _cursor(keys[start - limit - 1]) if start > limit else None
+    return Page(tuple(rows[start : start + limit]), _cursor(keys[start + limit - 1]) if more else None, before)
 
 
 def chosen_times(query: QueryParams) -> Callable[[dt.datetime | None], bool]:
@@ -82,17 +110,15 @@ def _limit(text: str | None, default: int, most: int) -> int:
     return int(text)
 
 
-def _start(rows: Sequence[T], cursor: str | None, key: Callable[[T], str]) -> int:
+def _last_seen(query: QueryParams) -> str | None:
+    """What the cursor of a query names; None for the first page."""
+    cursor = query.get("page")
     if not cursor:
-        return 0
+        return None
     try:
-        last = base64.urlsafe_b64decode(cursor.encode()).decode()
+        return base64.urlsafe_b64decode(cursor.encode()).decode()
     except (binascii.Error, UnicodeError):
-        raise invalid("page: not a cursor of this list") from None
-    place = next((index for index, row in enumerate(rows) if key(row) == last), None)
-    if place is None:
-        raise invalid("page: not a cursor of this list")
-    return place + 1
+        raise invalid(_NO_CURSOR) from None
 
 
 def _cursor(last: str) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from dispatcher.simulator.managed.agents import Agent, created_agent, update_agent
 from dispatcher.simulator.managed.environments import Environment, created_environment, update_environment
-from dispatcher.simulator.managed.listing import Page, chosen_times, flag, page_of
+from dispatcher.simulator.managed.listing import Page, chosen_times, flag, page_by_creation, page_of
 from dispatcher.simulator.reading import json_object, require_beta
 from dispatcher.simulator.refusal import invalid
 from dispatcher.simulator.world import World
@@ -112,7 +112,9 @@ def _listed(request: Request, rows: list[Any]) -> JSONResponse:
     query = request.query_params
     in_time, archived_too = chosen_times(query), flag(query, "include_archived")
     chosen = [row for row in reversed(rows) if in_time(row.created_at) and (archived_too or row.archived_at is None)]
-    cut = page_of(chosen, query, lambda row: str(row.id), default=_PAGE, most=_LARGEST_PAGE)
+    cut = page_by_creation(
+        chosen, query, lambda row: row.created_at, descending=True, default=_PAGE, most=_LARGEST_PAGE
+    )
     return _page_response(cut, [row.view() for row in cut.rows])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,9 +39,22 @@ class OpenCall:
         """Settle the call with a text."""
         self.settle([{"type": "text", "text": text}], is_error=is_error)
 
+    def deny(self, why: str) -> None:
+        """Settle the call without running it; its result is told when the agent goes on."""
+        self.answer(why, is_error=True)
+        self.is_denied = True
+
     def settle(self, content: list[dict[str, Any]], *, is_error: bool) -> None:
         """Settle the call with content blocks."""
         self.result, self.is_error, self.wants = content, is_error, "nothing"
+
+
+@dataclass(slots=True)
+class Unheard:
+    """An interrupt that isn't obeyed before so many more model requests; None: not in this turn."""
+
+    event_id: str
+    requests: int | None
 
 
 @dataclass(slots=True)
@@ -83,12 +97,13 @@ class Meter:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One session. `transcript` has the form of the Messages API."""
+    """One session. `transcript` has the form of the Messages API. `untold` are ends of spans that are told late."""
 
     id: str
     api_key: str
     agent: dict[str, Any]
     environment_id: str
+    networking: Mapping[str, Any]
     resources: list[dict[str, Any]]
     metadata: dict[str, str]
     title: str | None
@@ -106,7 +121,11 @@ class Session:
     interrupts: list[str] = field(default_factory=list)
     interrupted: asyncio.Event = field(default_factory=asyncio.Event)
     container: Container | None = None
+    unheard: list[Unheard] = field(default_factory=list)
+    untold: list[dict[str, Any]] = field(default_factory=list)
     is_running: bool = False
+    is_rescheduling: bool = False
+    is_terminated: bool = False
     budget_reached: bool = False
     resumes: bool = False
     says_running_until: float = 0.0
@@ -114,9 +133,44 @@ class Session:
 
     def status(self, real_seconds: float) -> str:
         """The queryable status; it stays `running` for a moment after the idle event."""
-        if self.archived_at is not None:
+        if self.is_over:
             return "terminated"
+        if self.is_rescheduling:
+            return "rescheduling"
         return "running" if self.is_running or real_seconds < self.says_running_until else "idle"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will ever run in it again."""
+        return self.is_terminated or self.archived_at is not None
+
+    @property
+    def thread_facts(self) -> dict[str, Any]:
+        """What the events of its one thread say of it."""
+        return {"session_thread_id": self.thread_id, "agent_name": self.agent["name"]}
+
+    def flush_waiting(self) -> None:
+        """Drop the messages that wait for their turn; they count as processed."""
+        while self.waiting:
+            self.log.mark_processed(self.waiting.popleft()["id"])
+
+    def tell_untold(self) -> None:
+        """Emit the ends of spans that were held back."""
+        for event in self.untold:
+            self.log.emit("span.model_request_end", **event)
+        self.untold.clear()
+
+    def count_request(self) -> None:
+        """A model request begins: an interrupt that was ignored for so many is obeyed now."""
+        for one in tuple(self.unheard):
+            if one.requests is None:
+                continue
+            if one.requests == 0:
+                self.unheard.remove(one)
+                self.interrupts.append(one.event_id)
+                self.interrupted.set()
+            else:
+                one.requests -= 1
 
     @property
     def awaited(self) -> list[OpenCall]:

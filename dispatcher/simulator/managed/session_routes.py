@@ -15,7 +15,16 @@ from dispatcher.simulator.managed.budget import budget_view, changed_budget
 from dispatcher.simulator.managed.creation import created_session
 from dispatcher.simulator.managed.harness import wake
 from dispatcher.simulator.managed.inbox import apply_event, checked_events
-from dispatcher.simulator.managed.listing import chosen_times, chosen_values, flag, is_descending, page_of
+from dispatcher.simulator.managed.interrupts import defer_interrupts
+from dispatcher.simulator.managed.listing import (
+    chosen_times,
+    chosen_values,
+    flag,
+    is_descending,
+    page_by_creation,
+    page_of,
+)
+from dispatcher.simulator.managed.running import spent_nanousd
 from dispatcher.simulator.managed.session import Session
 from dispatcher.simulator.managed.tools import resolved_tools
 from dispatcher.simulator.reading import json_object, require_beta
@@ -51,9 +60,12 @@ class SessionRoutes:
         require_beta(request)
         query, now = request.query_params, self.world.clock.real_seconds()
         chosen = [one for one in self.world.store.sessions.values() if _is_chosen(one, query, one.status(now))]
-        if is_descending(query, "desc"):
+        descending = is_descending(query, "desc")
+        if descending:
             chosen.reverse()
-        cut = page_of(chosen, query, lambda one: one.id, default=_PAGE, most=_LARGEST_PAGE)
+        cut = page_by_creation(
+            chosen, query, lambda one: one.created_at, descending=descending, default=_PAGE, most=_LARGEST_PAGE
+        )
         views = [self._resource(one) for one in cut.rows]
         return JSONResponse({"data": views, "next_page": cut.next_page, "prev_page": cut.prev_page})
 
@@ -65,7 +77,7 @@ class SessionRoutes:
         """POST /v1/sessions/{id}: title, metadata, budget, and tools of a session that isn't running"""
         session, body = self._session(request), await json_object(request)
         fields.only_known(body, _UPDATABLE)
-        if session.archived_at is not None:
+        if session.is_over:
             raise invalid("the session is terminated")
         changes = self._changes(session, body)
         if changes:
@@ -81,9 +93,10 @@ class SessionRoutes:
         session = self._session(request)
         if session.archived_at is None:
             self._refuse_running(session, "archived")
+            if not session.is_over:
+                session.ended_simulated_s = self.world.clock.simulated_seconds()
+                session.log.emit("session.status_terminated")
             session.archived_at = self.world.clock.timestamp()
-            session.ended_simulated_s = self.world.clock.simulated_seconds()
-            session.log.emit("session.status_terminated")
         return self._view(session)
 
     async def delete(self, request: Request) -> JSONResponse:
@@ -98,7 +111,7 @@ class SessionRoutes:
     async def send_events(self, request: Request) -> JSONResponse:
         """POST /v1/sessions/{id}/events: all are checked before any is applied"""
         session, body = self._session(request), await json_object(request)
-        if session.archived_at is not None:
+        if session.is_over:
             raise invalid("the session is terminated and accepts no events")
         echoes = []
         for event in checked_events(session, body):
@@ -106,6 +119,9 @@ class SessionRoutes:
             if event["type"] == "user.interrupt" and session.waiting:
                 wake(self.world, session)
             echoes.append(apply_event(session, event))
+        if request.state.deferral is not None:
+            interrupts = [echo["id"] for echo in echoes if echo["type"] == "user.interrupt"]
+            defer_interrupts(self.world, session, interrupts, request.state.deferral)
         wake(self.world, session)
         return JSONResponse({"data": echoes})
 
@@ -139,7 +155,7 @@ class SessionRoutes:
         return JSONResponse(self._resource(session))
 
     def _refuse_running(self, session: Session, done: str) -> None:
-        if session.status(self.world.clock.real_seconds()) == "running":
+        if session.status(self.world.clock.real_seconds()) in ("running", "rescheduling"):
             raise invalid(f"Session {session.id} cannot be {done} while it is running")
 
     def _changes(self, session: Session, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +166,7 @@ class SessionRoutes:
         if body.get("agent") is not None:
             changes |= self._changed_tools(session, body["agent"])
         if "budget" in body:
-            after = changed_budget(body["budget"], session.budget_cents, session.meter.cost_nanousd)
+            after = changed_budget(body["budget"], session.budget_cents, spent_nanousd(self.world, session))
             if after != session.budget_cents:
                 session.budget_cents = after
                 changes["budget"] = budget_view(after)

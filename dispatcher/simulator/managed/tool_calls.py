@@ -15,21 +15,27 @@ _INTERRUPTED = "The user interrupted before this tool call finished."
 
 
 def announce_call(session: Session, block: dict[str, Any]) -> None:
-    """Emit the event of a tool call; its id is what the client answers to."""
+    """Emit the event of a tool call; its id is what the client answers to. A tool that isn't on is denied at once."""
     tools = session.agent["tools"]
     facts: dict[str, Any] = {"name": block["name"], "input": block["input"]}
     wants: Wanted = "nothing"
+    policy = policy_of(tools, block["name"])
     if is_custom(tools, block["name"]):
         event = session.log.emit("agent.custom_tool_use", **facts)
         wants = "result"
-    elif policy_of(tools, block["name"]) == "always_ask":
+    elif policy is None:
+        event = session.log.emit("agent.tool_use", **facts, evaluated_permission="deny")
+    elif policy == "always_ask":
         asking: dict[str, Any] = {"evaluated_permission": "ask", "evaluation": {"type": "always_ask"}}
         event = session.log.emit("agent.tool_use", **facts, **asking)
         wants = "confirmation"
     else:
         allowed: dict[str, Any] = {"evaluated_permission": "allow", "evaluation": {"type": "always_allow"}}
         event = session.log.emit("agent.tool_use", **facts, **allowed)
-    session.open_calls.append(OpenCall(event["id"], block["id"], block["name"], block["input"], wants))
+    call = OpenCall(event["id"], block["id"], block["name"], block["input"], wants)
+    if event.get("evaluated_permission") == "deny":
+        call.deny(f"No such tool available: {call.name}")
+    session.open_calls.append(call)
 
 
 async def run_allowed_calls(world: World, session: Session) -> None:

@@ -11,11 +11,14 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from dispatcher.action.observation import Usage
+from dispatcher.simulator.faults.occasions import replied, reply_occasion
+from dispatcher.simulator.faults.replies import broken_off
 from dispatcher.simulator.inference import Inference
 from dispatcher.simulator.messages.reply import Ending, Frame, body_frames, closing, ending_of, opening, whole_message
 from dispatcher.simulator.messages.rules import check_request, check_version
+from dispatcher.simulator.metering.ledger import Delivered
 from dispatcher.simulator.metering.prefix import prompt_prefix
-from dispatcher.simulator.model.conversation import blocks_of
+from dispatcher.simulator.model.conversation import blocks_of, text_of
 from dispatcher.simulator.model.request import ModelRequest
 from dispatcher.simulator.reading import json_object
 from dispatcher.simulator.sse import EventStream, frame
@@ -26,8 +29,8 @@ def messages_routes(world: World) -> list[Route]:
     """The routes of the Messages API."""
     endpoint = _Messages(world)
     return [
-        Route("/v1/messages", endpoint.create, methods=["POST"]),
-        Route("/v1/messages/count_tokens", endpoint.count, methods=["POST"]),
+        Route("/v1/messages", endpoint.create, methods=["POST"], name="messages.create"),
+        Route("/v1/messages/count_tokens", endpoint.count, methods=["POST"], name="messages.count_tokens"),
     ]
 
 
@@ -51,25 +54,39 @@ class _Messages:
     def _exchange(self, body: dict[str, Any], request: Request) -> _Exchange:
         version = check_version(request.headers.get("anthropic-version"))
         profile = check_request(body, version, self.world.profiles)
+        asked = _model_request(body)
         inference = self.world.inferences.start(
-            _model_request(body),
+            asked,
             prompt_prefix(body),
             profile,
             profile.messages,
             api_key=request.state.api_key,
             now=self.world.clock.simulated_seconds(),
         )
+        fault = None
+        if self.world.faults.is_armed:
+            inference, fault = replied(self.world.faults, reply_occasion(request, body), inference, asked)
         ending = ending_of(inference.content, body["max_tokens"], body.get("stop_sequences") or ())
-        return _Exchange(self.world, request.state.request_id, str(body["model"]), inference, ending)
+        return _Exchange(
+            world=self.world,
+            request_id=request.state.request_id,
+            model=str(body["model"]),
+            question=text_of(body["messages"][0]["content"]),
+            unseen=request.state.unseen,
+            inference=inference,
+            ending=broken_off(ending, fault) if fault else ending,
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
-    """One request being answered."""
+    """One request being answered; `unseen`: the client gets nothing of the answer."""
 
     world: World
     request_id: str
     model: str
+    question: str
+    unseen: bool
     inference: Inference
     ending: Ending
 
@@ -78,12 +95,11 @@ class _Exchange:
         await clock.wait(self.inference.first_token_s)
         self.world.inferences.cache.begin_response(self.inference.prompt)
         await clock.wait(self.inference.generation_s * share)
-        usage = self._usage(self.ending.output_tokens)
-        self._charge(usage)
+        usage = self._charge_whole()
         return whole_message(self.world.mint("msg"), self.model, self.ending, usage)
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The frames at their times; what was generated when the client went away is charged all the same."""
+        """The frames at their times; of a response that breaks off, what was written so far is charged all the same."""
         clock, sent, body, charged = self.world.clock, 0, list(body_frames(self.ending.content)), False
         await clock.wait(self.inference.first_token_s)
         self.world.inferences.cache.begin_response(self.inference.prompt)
@@ -93,13 +109,15 @@ class _Exchange:
             async for one in clock.paced(self._timed(body)):
                 sent += 1
                 yield frame(one)
-            usage, charged = self._usage(self.ending.output_tokens), True
-            self._charge(usage)
-            for last in closing(self.ending, usage):
-                yield frame(last)
+            delta, stop = closing(self.ending, self._usage(self.ending.output_tokens))
+            yield frame(delta)
+            # Whoever sees the last frame finds the request charged.
+            charged = self._charge_whole() is not None
+            yield frame(stop)
         finally:
             if not charged:
-                self._charge(self._usage(max(1, self.ending.output_tokens * sent // max(1, len(body)))))
+                written = max(1, self.ending.output_tokens * sent // max(1, len(body)))
+                self._charge(self._usage(written), "none" if self.unseen else "part")
 
     def _timed(self, frames: list[Frame]) -> Iterator[tuple[float, Frame]]:
         length = self.inference.generation_s * self._generated_share()
@@ -112,9 +130,21 @@ class _Exchange:
     def _usage(self, output_tokens: int) -> Usage:
         return replace(self.inference.prompt.usage, output_tokens=output_tokens)
 
-    def _charge(self, usage: Usage) -> None:
-        on = self.world.clock.timestamp().date()
-        self.world.ledger.charge_request("messages", self.request_id, self.model, usage, on)
+    def _charge_whole(self) -> Usage:
+        usage = self._usage(self.ending.output_tokens)
+        self._charge(usage, "none" if self.unseen else "whole")
+        return usage
+
+    def _charge(self, usage: Usage, delivered: Delivered) -> None:
+        self.world.ledger.charge_request(
+            "messages",
+            self.request_id,
+            self.model,
+            usage,
+            self.world.clock.timestamp().date(),
+            delivered=delivered,
+            question=self.question,
+        )
 
 
 def _model_request(body: dict[str, Any]) -> ModelRequest:
@@ -126,6 +156,7 @@ def _model_request(body: dict[str, Any]) -> ModelRequest:
         system=_tuple(blocks_of(body.get("system") or ())),
         tool_choice=body.get("tool_choice"),
         output_schema=form.get("schema"),
+        shows_thinking=(body.get("thinking") or {}).get("type") != "disabled",
     )
 
 

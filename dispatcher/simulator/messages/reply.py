@@ -24,6 +24,7 @@ class Ending:
     stop_reason: str
     stop_sequence: str | None
     output_tokens: int
+    stop_details: dict[str, Any] | None = None
 
 
 def ending_of(content: Content, max_tokens: int, stop_sequences: Sequence[str]) -> Ending:
@@ -44,6 +45,7 @@ def whole_message(message_id: str, model: str, ending: Ending, usage: Usage) -> 
         "content": ending.content,
         "stop_reason": ending.stop_reason,
         "stop_sequence": ending.stop_sequence,
+        "stop_details": ending.stop_details,
         "usage": start_usage(usage),
     }
 
@@ -59,19 +61,18 @@ def body_frames(content: Content) -> Iterator[Frame]:
     """The frames of the content blocks, in pieces as a model writes them."""
     for index, block in enumerate(content):
         yield {"type": "content_block_start", "index": index, "content_block": _empty(block)}
-        for piece in _pieces(block["text"] if block["type"] == "text" else _compact(block["input"])):
-            delta = (
-                {"type": "text_delta", "text": piece}
-                if block["type"] == "text"
-                else {"type": "input_json_delta", "partial_json": piece}
-            )
+        for delta in _deltas(block):
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
 
 
 def closing(ending: Ending, usage: Usage) -> tuple[Frame, Frame]:
     """The frames that end a stream; the usage is cumulative."""
-    delta = {"stop_reason": ending.stop_reason, "stop_sequence": ending.stop_sequence, "stop_details": None}
+    delta = {
+        "stop_reason": ending.stop_reason,
+        "stop_sequence": ending.stop_sequence,
+        "stop_details": ending.stop_details,
+    }
     return {"type": "message_delta", "delta": delta, "usage": _counts(usage)}, {"type": "message_stop"}
 
 
@@ -132,7 +133,18 @@ def _fit(content: Content, max_tokens: int) -> Content:
 
 
 def _empty(block: dict[str, Any]) -> dict[str, Any]:
-    return {**block, "text": ""} if block["type"] == "text" else {**block, "input": {}}
+    empty: dict[str, dict[str, Any]] = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}}
+    return {**block, **empty.get(block["type"], {"input": {}})}
+
+
+def _deltas(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if block["type"] == "tool_use":
+        yield from ({"type": "input_json_delta", "partial_json": piece} for piece in _pieces(_typed(block["input"])))
+        return
+    kind = block["type"]
+    yield from ({"type": f"{kind}_delta", kind: piece} for piece in _pieces(block[kind]))
+    if kind == "thinking":
+        yield {"type": "signature_delta", "signature": block["signature"]}
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -141,5 +153,6 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[start : start + size]
 
 
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _typed(value: object) -> str:
+    """The input of a tool call as the model writes it; a string is one that is no JSON, and is left as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

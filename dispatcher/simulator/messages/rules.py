@@ -9,6 +9,7 @@ from typing import Any
 from dispatcher.simulator.messages.markers import check_markers
 from dispatcher.simulator.messages.schemas import check_output_config, check_strict_tool
 from dispatcher.simulator.messages.turns import check_messages, check_system
+from dispatcher.simulator.model.thinking import thinking_problems
 from dispatcher.simulator.profiles import ModelProfile, Profiles, Rules
 from dispatcher.simulator.refusal import invalid, not_found
 from dispatcher.simulator.schema_shape import check_shape
@@ -74,6 +75,7 @@ def check_request(body: Body, version: str, profiles: Profiles, *, counting: boo
     check_messages(body.get("messages"), prefill=profile.rules.prefill, current=version == CURRENT_VERSION)
     _check_tools(body.get("tools"))
     _check_thinking(body, model, profile.rules)
+    _check_replayed_thinking(body, model, thinks=profiles.character.signs_thinking)
     _check_tool_choice(body, model, profile.rules)
     check_markers(body)
     check_output_config(body.get("output_config"))
@@ -154,6 +156,13 @@ def _check_thinking(body: Body, model: str, rules: Rules) -> None:
         raise invalid("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
     if budget >= int(body.get("max_tokens") or 0):
         raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`")
+
+
+def _check_replayed_thinking(body: Body, model: str, *, thinks: bool) -> None:
+    thinks = thinks and (body.get("thinking") or {}).get("type") != "disabled"
+    problem = next(thinking_problems(model, body["messages"], thinks=thinks), None)
+    if problem is not None:
+        raise invalid(problem)
 
 
 def _check_tool_choice(body: Body, model: str, rules: Rules) -> None:

@@ -11,6 +11,7 @@ from dispatcher.action.observation import ZERO_USAGE, Usage
 from dispatcher.prices import PriceTable
 
 Api = Literal["messages", "managed"]
+Delivered = Literal["whole", "part", "none"]
 NANOUSD_PER_CENT = 10_000_000
 
 
@@ -21,6 +22,11 @@ class LedgerEntry:
     `request_id` is that of the HTTP request on Messages and of the span's end event on Managed. `active_ms` is
     simulated running time, 0 on a model request. `cost_nanousd` is in 10⁻⁹ US dollars, None where the model has no
     price.
+
+    `delivered` is how much of the response the client was sent: a response of which it saw nothing (`none`) is charged
+    in full; of one that broke off (`part`) the input is charged in full and the output as far as it was written. On
+    Managed the client reads what happened from the session, so it is always `whole`. `question` is the text of the
+    first message of a Messages request: what a client knows of a request whose response it never saw.
     """
 
     api: Api
@@ -30,6 +36,8 @@ class LedgerEntry:
     usage: Usage
     active_ms: int
     cost_nanousd: int | None
+    delivered: Delivered = "whole"
+    question: str | None = None
 
 
 class Ledger:
@@ -45,7 +53,16 @@ class Ledger:
         return tuple(self._entries)
 
     def charge_request(
-        self, api: Api, request_id: str, model: str, usage: Usage, on: dt.date, session_id: str | None = None
+        self,
+        api: Api,
+        request_id: str,
+        model: str,
+        usage: Usage,
+        on: dt.date,
+        *,
+        session_id: str | None = None,
+        delivered: Delivered = "whole",
+        question: str | None = None,
     ) -> LedgerEntry:
         """Charge a model request at the list price of the day."""
         entry = LedgerEntry(
@@ -56,12 +73,20 @@ class Ledger:
             usage=usage,
             active_ms=0,
             cost_nanousd=self.prices.cost_nanousd(model, usage, on),
+            delivered=delivered,
+            question=question,
         )
         self._entries.append(entry)
         return entry
 
-    def charge_runtime(self, session_id: str, request_id: str, model: str, active_ms: int) -> LedgerEntry:
-        """Charge a managed session for simulated milliseconds of running."""
+    def charge_runtime(
+        self, session_id: str, request_id: str, model: str, active_ms: int, *, charged_ms: int
+    ) -> LedgerEntry:
+        """Charge a managed session for simulated milliseconds of running, after those charged already.
+
+        The whole is rounded, not each charge, so that the charges add up to the price of the session's running time.
+        """
+        cost = self.prices.runtime_cost_nanousd
         entry = LedgerEntry(
             api="managed",
             session_id=session_id,
@@ -69,7 +94,7 @@ class Ledger:
             model=model,
             usage=ZERO_USAGE,
             active_ms=active_ms,
-            cost_nanousd=self.prices.runtime_cost_nanousd(active_ms),
+            cost_nanousd=cost(charged_ms + active_ms) - cost(charged_ms),
         )
         self._entries.append(entry)
         return entry

@@ -14,12 +14,10 @@ _IDENTIFIER = re.compile(
     r"\b(?:[A-Za-z]\w*(?:_\w+)+|_\w{2,}|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[a-z]+[A-Z]\w*|[A-Z][A-Z0-9]{2,}|\w+(?:[./]\w+)+)\b"
 )
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{2,}")
-_MARKED = (
-    re.compile(r"<question>(.*?)</question>", re.DOTALL | re.IGNORECASE),
-    re.compile(
-        r"^[ \t#*]*(?:research )?question[ \t*]*:?[ \t*]*\n?(.+?)(?:\n[ \t]*\n|\n#|\n<|\Z)",
-        re.DOTALL | re.IGNORECASE | re.MULTILINE,
-    ),
+_MARKED = re.compile(r"<question>(.*?)</question>", re.DOTALL | re.IGNORECASE)
+_HEADED = re.compile(
+    r"^[ \t#*]*(?:research )?question[ \t*]*:?[ \t*]*\n?(.+?)(?:\n[ \t]*\n|\n#|\n<|\Z)",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE = re.compile(r"[^.!?\n]*(?:\.\w[^.!?\n]*)*\?")
 _LONGEST_QUESTION = 800
@@ -46,11 +44,11 @@ class Terms:
 
 
 def asked(text: str) -> str:
-    """The question inside a prompt: what is marked as one, else its sentences with a question mark, else its end."""
-    for pattern in _MARKED:
-        found = pattern.search(text)
-        if found and found.group(1).strip():
-            return found.group(1).strip()[:_LONGEST_QUESTION]
+    """The question inside a prompt: the last that is marked, else one under a heading, else what asks, else its end."""
+    marked = [*_HEADED.findall(text)[:1], *_MARKED.findall(text)]
+    for found in reversed(marked):
+        if found.strip():
+            return str(found.strip()[:_LONGEST_QUESTION])
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(text)]
     return " ".join(sentences[-3:] if sentences else [text[-_LONGEST_QUESTION:]]).strip()
 

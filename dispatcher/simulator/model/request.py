@@ -11,7 +11,10 @@ from dispatcher.simulator.model.conversation import Json, ToolCall
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRequest:
-    """One model request. `messages` and `tools` have the form of the Messages API."""
+    """One model request. `messages` and `tools` have the form of the Messages API.
+
+    `shows_thinking`: where the model thinks, the reply holds its thinking.
+    """
 
     model: str
     messages: tuple[Json, ...]
@@ -19,6 +22,7 @@ class ModelRequest:
     system: tuple[Json, ...] = ()
     tool_choice: Mapping[str, Any] | None = None
     output_schema: Mapping[str, Any] | None = None
+    shows_thinking: bool = False
 
     @property
     def may_call_tools(self) -> bool:

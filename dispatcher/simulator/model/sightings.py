@@ -35,7 +35,6 @@ class Sightings:
     matched: dict[tuple[str, int], str] = field(default_factory=dict)
     listed: tuple[str, ...] = ()
     asked: frozenset[tuple[str, str]] = frozenset()
-    failures: int = 0
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -72,7 +71,7 @@ def sightings_of(exchanges: Sequence[Exchange]) -> Sightings:
             matched.update({(line.path, line.number): line.text for line in match_lines(exchange.result)})
         elif purpose == "list":
             listed.update(dict.fromkeys(listed_paths(exchange.result)))
-    return Sightings(read, matched, tuple(listed), asked, sum(exchange.is_error for exchange in exchanges))
+    return Sightings(read, matched, tuple(listed), asked)
 
 
 def match_lines(text: str) -> Iterator[Line]:

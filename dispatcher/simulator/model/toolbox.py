@@ -116,8 +116,10 @@ def first_line_argument(call: ToolCall) -> int:
 
 
 def purpose_of(name: str) -> str | None:
-    """What a tool is for, by its name: search, read, list or submit; None for anything else."""
+    """What a tool is for, by its name: search, read, list or submit; None for anything else, the web included."""
     parts = name.lower().replace("-", "_")
+    if parts.startswith("web_"):
+        return None
     for purpose, names in _PURPOSES.items():
         if any(one in parts if len(one) > _SHORTEST_STEM else one in parts.split("_") for one in names):
             return purpose
