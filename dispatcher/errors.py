@@ -13,10 +13,16 @@ serve.
     │  ├─ InvalidImport          a column map, or a line of an imported file
     │  └─ InvalidSimulation      a simulator's configuration
     ├─ RepositoryUnusable        the repository or commit that an action names can't be read, or isn't the tenant's
-    ├─ ConversationContinues     a second turn without the transcript of the first
+    ├─ ConversationContinues     a later turn without the transcript of the earlier ones
+    ├─ ConversationBusy          two turns of a conversation at once; the other one runs
+    ├─ ActionInProgress          the action under this idempotency key still runs
+    ├─ DuplicateAction           the action under this idempotency key was carried out, and its result isn't kept
+    ├─ IdempotencyKeyReused      another action under the same idempotency key
+    ├─ BudgetExhausted           the tenant's budget doesn't have room for the action
     ├─ CalledOnEventLoop         the blocking call on the thread of a running event loop
     ├─ NoApiKey                  no credential for the provider
     ├─ LogUnavailable            the audit log can't take a row, so nothing was spent
+    ├─ ProviderUnavailable       the provider can't be asked
     ├─ SourceUnreachable         a database that should be read can't be
     ├─ PortInUse                 the simulator's port is taken
     └─ AttemptFailed             raised by ResearchResult.raise_for_status() only
@@ -82,7 +88,36 @@ class RepositoryUnusable(DispatcherError):
 
 
 class ConversationContinues(DispatcherError):
-    """The conversation already has a turn, and its transcript isn't here."""
+    """The conversation has an answered turn, and its transcript isn't here; nothing was spent."""
+
+
+class ConversationBusy(DispatcherError):
+    """Another turn of the conversation runs; nothing was spent. Ask again when it has ended."""
+
+
+class _UnderKey(DispatcherError):
+    """What else is known of an idempotency key; `log_id` and `dispatch_id` are those of the action that holds it."""
+
+    def __init__(self, message: str, *, log_id: str, dispatch_id: str) -> None:
+        self.log_id = log_id
+        self.dispatch_id = dispatch_id
+        super().__init__(message)
+
+
+class ActionInProgress(_UnderKey):
+    """The action under this idempotency key still runs; nothing was spent. Ask again when it has ended."""
+
+
+class DuplicateAction(_UnderKey):
+    """The action under this idempotency key was carried out, and its result isn't kept; nothing was spent."""
+
+
+class IdempotencyKeyReused(_UnderKey):
+    """The idempotency key belongs to another action; nothing was spent."""
+
+
+class BudgetExhausted(DispatcherError):
+    """What the tenant has spent and reserved leaves no room for the action's cost cap; nothing was spent."""
 
 
 class CalledOnEventLoop(DispatcherError):
@@ -95,6 +130,10 @@ class NoApiKey(DispatcherError):
 
 class LogUnavailable(DispatcherError):
     """The audit log can't take a row; the action was not accepted and nothing was spent."""
+
+
+class ProviderUnavailable(DispatcherError):
+    """The provider can't be asked for what isn't research."""
 
 
 class SourceUnreachable(DispatcherError):

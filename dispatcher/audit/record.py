@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, UsageQuality
+from dispatcher.action.transcript import TranscriptForm
 
 
 class Origin(StrEnum):
@@ -32,14 +33,6 @@ class Role(StrEnum):
     SERVED = "served"
     FALLBACK = "fallback"
     SHADOW = "shadow"
-
-
-class TranscriptForm(StrEnum):
-    """How the earlier turns reached the model."""
-
-    NATIVE = "native"
-    FLATTENED = "flattened"
-    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +117,105 @@ class AttemptEnding:
     tool_calls: int
     tool_errors: int
     retries: int
+    repairs: int
+    retry_wait_ms: int
     provider_request_id: str | None
     session_id: str | None
     agent_id: str | None
     agent_version: int | None
     prefix_fingerprint: str | None
     prompt_fingerprint: str | None
+    section_fingerprints: str | None
+    prefix_changed: str | None
+    transcript_form: TranscriptForm
+    platform_input_tokens: int | None
+    platform_output_tokens: int | None
+    platform_cache_read_input_tokens: int | None
+    platform_cache_creation_input_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a tenant may spend: what its rows since the moment have cost or reserved, and this one's reservation, must
+    together not exceed `nanousd` (10⁻⁹ US dollars).
+    """
+
+    nanousd: int
+    since: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Content that the feature's policy keeps, written in the transaction that ends the row; JSON texts.
+
+    `turn` belongs to the row's conversation, `result` to its dispatch's idempotency key; each with the moment from
+    which it counts as gone. `max_conversation_bytes` bounds what is kept of one conversation, this turn included: a
+    turn that doesn't fit isn't kept, and the conversation can't go on without `history`.
+    """
+
+    turn: str | None = None
+    turn_expires_at: dt.datetime | None = None
+    max_conversation_bytes: int = 0
+    result: str | None = None
+    result_expires_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedSession:
+    """The managed session of a conversation's latest turn, as its row has it."""
+
+    session_id: str
+    agent_id: str
+    agent_version: int
+    model: str
+    repository: str | None
+    commit_sha: str | None
+    project: str | None
+    prefix_fingerprint: str | None
+    finished_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSoFar:
+    """What the log knows of a conversation.
+
+    `turn` is the highest ordinal, 0 where there is none; it counts rows of other origins too, whose ordinals are taken
+    all the same. All else is of the asker's own origin. `running` says that an attempt is `started` and can still be
+    at work. `answered` are the ordinals of the turns that were answered, and `kept` the JSON texts of those
+    whose content is kept and hasn't expired, by ordinal. `session` is set where the latest turn was answered in a
+    managed session. `section_fingerprints` is the latest turn's, on the path `path`.
+    """
+
+    turn: int = 0
+    running: bool = False
+    answered: tuple[int, ...] = ()
+    kept: tuple[tuple[int, str], ...] = ()
+    session: LoggedSession | None = None
+    path: str | None = None
+    section_fingerprints: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptRow:
+    """The row of the attempt that created a provider's session, as a sweep of sessions needs it.
+
+    `session_id` is the session that the row was told, None where it was told none; any other session that names the row
+    is nobody's. `busy_until` is the latest deadline among the attempts that are `started`, of the row's conversation
+    or, outside one, of the row itself; None where none is. `active_at` is when one of them last began or ended.
+    `resumable` says that the conversation's latest turn was answered in this row's session, so that the next turn may
+    go on in it.
+    """
+
+    log_id: str
+    tenant: str
+    conversation_id: str | None
+    status: Status
+    session_id: str | None
+    deadline_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    busy_until: dt.datetime | None
+    active_at: dt.datetime
+    resumable: bool
 
 
 def new_log_id() -> str:

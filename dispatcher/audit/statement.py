@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 _PREFIX = "given_"
+STARTED: sa.ColumnElement[str] = sa.literal_column("'started'")
+"""The status of an open row, as a part of the statement's text."""
 
 
 def given(column: sa.Column[Any]) -> sa.BindParameter[Any]:
@@ -40,8 +42,9 @@ class Statement:
         return connection.exec_driver_sql(self._text, self._parameters(values)).rowcount
 
     def run_many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once for each of at least one row."""
-        connection.exec_driver_sql(self._text, [self._parameters(row) for row in rows])
+        """Execute once for each row."""
+        if rows:
+            connection.exec_driver_sql(self._text, [self._parameters(row) for row in rows])
 
     def _parameters(self, values: Mapping[str, Any]) -> Any:
         parameters = [values[column] for column in self._columns]

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from sqlalchemy import Column
+from sqlalchemy.dialects import mysql
 
 from dispatcher.audit.moment import DatabaseNow, UtcDateTime
 
 metadata = sa.MetaData()
+
+# A TEXT of MySQL and MariaDB ends at 64 KiB.
+_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 logs = sa.Table(
     "ai_outbound_logs",
@@ -85,6 +89,10 @@ logs = sa.Table(
     Column("first_call_cache_read_input_tokens", sa.BigInteger),
     Column("first_call_cache_creation_input_tokens", sa.BigInteger),
     Column("first_call_output_tokens", sa.BigInteger),
+    Column("platform_input_tokens", sa.BigInteger),
+    Column("platform_cache_read_input_tokens", sa.BigInteger),
+    Column("platform_cache_creation_input_tokens", sa.BigInteger),
+    Column("platform_output_tokens", sa.BigInteger),
     # Money.
     Column("reserved_nanousd", sa.BigInteger),
     Column("cost_nanousd", sa.BigInteger),
@@ -97,12 +105,16 @@ logs = sa.Table(
     Column("tool_calls", sa.Integer),
     Column("tool_errors", sa.Integer),
     Column("retries", sa.Integer),
+    Column("retry_wait_ms", sa.BigInteger),
+    Column("repairs", sa.Integer),
     Column("provider_request_id", sa.String(120)),
     Column("session_id", sa.String(120)),
     Column("agent_id", sa.String(120)),
     Column("agent_version", sa.BigInteger),
     Column("prefix_fingerprint", sa.String(64)),
     Column("prompt_fingerprint", sa.String(64)),
+    Column("section_fingerprints", sa.Text),
+    Column("prefix_changed", sa.String(255)),
     Column("repository", sa.String(1024)),
     Column("commit_sha", sa.String(64)),
     sa.UniqueConstraint(
@@ -110,6 +122,8 @@ logs = sa.Table(
     ),
     sa.Index("ix_ai_outbound_logs_created_at", "created_at"),
     sa.Index("ix_ai_outbound_logs_feature_origin_created_at", "feature", "origin", "created_at"),
+    # What a tenant has spent since a moment is summed in the transaction that opens a row.
+    sa.Index("ix_ai_outbound_logs_tenant_feature_origin_created_at", "tenant", "feature", "origin", "created_at"),
 )
 """One row per attempt."""
 
@@ -134,6 +148,59 @@ calls = sa.Table(
     Column("prompt_fingerprint", sa.String(64)),
 )
 """One row per model request inside an attempt."""
+
+idempotency_keys = sa.Table(
+    "ai_idempotency_keys",
+    metadata,
+    Column("tenant", sa.String(120), primary_key=True),
+    Column("feature", sa.String(120), primary_key=True),
+    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("dispatch_id", sa.String(64), nullable=False),
+    # The dispatch's latest attempt: how its row stands is how the dispatch stands.
+    Column("log_id", sa.String(36), nullable=False),
+    Column("request_hash", sa.String(64), nullable=False),
+    Column("claimed_at", UtcDateTime, nullable=False),
+)
+"""The dispatch that holds an idempotency key; written only in the transaction that opens one of its rows."""
+
+budget_locks = sa.Table(
+    "ai_budget_locks",
+    metadata,
+    Column("tenant", sa.String(120), primary_key=True),
+    Column("feature", sa.String(120), primary_key=True),
+    Column("touched", UtcDateTime, nullable=False),
+)
+"""What the starts of a tenant with a budget wait for one after the other; holds no figure."""
+
+conversations = sa.Table(
+    "ai_conversations",
+    metadata,
+    Column("tenant", sa.String(120), primary_key=True),
+    Column("feature", sa.String(120), primary_key=True),
+    Column("conversation_id", sa.String(200), primary_key=True),
+    Column("turn", sa.Integer, primary_key=True, autoincrement=False),
+    Column("log_id", sa.String(36), nullable=False),
+    Column("content", _LONG_TEXT, nullable=False),
+    Column("bytes", sa.BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+"""The kept turns of conversations; written only in the transaction that ends their row."""
+
+results = sa.Table(
+    "ai_results",
+    metadata,
+    Column("tenant", sa.String(120), primary_key=True),
+    Column("feature", sa.String(120), primary_key=True),
+    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("dispatch_id", sa.String(64), nullable=False),
+    Column("log_id", sa.String(36), nullable=False),
+    Column("content", _LONG_TEXT, nullable=False),
+    Column("bytes", sa.BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+"""The kept results of idempotency keys; written only in the transaction that ends their row."""
 
 registrations = sa.Table(
     "adr_registrations",

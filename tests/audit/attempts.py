@@ -6,7 +6,8 @@ import datetime as dt
 from typing import Any
 
 from dispatcher.action.observation import ZERO_USAGE, Call, EndedBy, Status, UsageQuality
-from dispatcher.audit.record import AttemptEnding, AttemptOpening, Origin, Role, TranscriptForm, new_log_id
+from dispatcher.action.transcript import TranscriptForm
+from dispatcher.audit.record import AttemptEnding, AttemptOpening, Origin, Role, new_log_id
 
 BEGAN = dt.datetime(2026, 11, 20, 9, 30, 0, 123456, tzinfo=dt.UTC)
 
@@ -60,6 +61,7 @@ def an_ending(**changes: Any) -> AttemptEnding:
         "error_type": None,
         "error_stage": None,
         "usage_quality": UsageQuality.REPORTED,
+        "transcript_form": TranscriptForm.FLATTENED,
     }
     return AttemptEnding(**(fields | changes))
 

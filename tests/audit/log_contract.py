@@ -17,7 +17,7 @@ from dispatcher.action.observation import Call, EndedBy, Status, Usage
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Role, new_log_id
 from dispatcher.audit.tables import calls, logs
-from dispatcher.errors import ConversationContinues, LogUnavailable
+from dispatcher.errors import ConversationBusy, LogUnavailable
 
 
 def rows(engine: sa.Engine, table: sa.Table = logs) -> list[dict[str, Any]]:
@@ -30,7 +30,9 @@ def fields_of(value: AttemptOpening | AttemptEnding | Usage) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-class LogContract:
+class OnDatabase:
+    """A log on a database that the inheriting class names."""
+
     @pytest.fixture
     def engine(self) -> Iterator[sa.Engine]:
         raise NotImplementedError("the inheriting class names the database")
@@ -41,6 +43,8 @@ class LogContract:
         yield log
         log.shutdown()
 
+
+class LogContract(OnDatabase):
     async def test_an_opened_row_is_committed_when_open_returns(self, log: Log, engine: sa.Engine) -> None:
         opening = an_opening()
         await log.open(opening)
@@ -136,10 +140,10 @@ class LogContract:
             await log.open(an_opening(log_id=opening.log_id))
         assert {"dispatch_id": opening.dispatch_id} == _only(rows(engine), "dispatch_id")
 
-    async def test_a_conversation_has_one_first_turn(self, log: Log, engine: sa.Engine) -> None:
-        await log.open(an_opening(conversation_id="c", turn=1))
-        with pytest.raises(ConversationContinues, match="conversation 'c' of tenant 'script' already has a turn"):
-            await log.open(an_opening(conversation_id="c", turn=1))
+    async def test_a_turn_of_a_conversation_belongs_to_one_action(self, log: Log, engine: sa.Engine) -> None:
+        await log.open(an_opening(conversation_id="c", turn=2))
+        with pytest.raises(ConversationBusy, match=r"conversation 'c' of tenant 'script': another .* begun turn 2;"):
+            await log.open(an_opening(conversation_id="c", turn=2))
         assert len(rows(engine)) == 1
 
     @pytest.mark.parametrize(
@@ -148,6 +152,7 @@ class LogContract:
             {"tenant": "acme"},
             {"feature": "agent_review"},
             {"conversation_id": "d"},
+            {"turn": 2},
             {"attempt": 2, "role": Role.FALLBACK},
             {"conversation_id": None, "turn": None},
         ],
@@ -160,13 +165,13 @@ class LogContract:
         await log.open(an_opening(**({"conversation_id": "c", "turn": 1} | other)))
         assert len(rows(engine)) == 2
 
-    async def test_one_of_several_racing_first_turns_wins(self, engine: sa.Engine) -> None:
+    async def test_one_of_several_that_race_for_a_turn_wins(self, engine: sa.Engine) -> None:
         rivals = [Log(engine) for _ in range(4)]
         turns = [rival.open(an_opening(conversation_id="c", turn=1)) for rival in rivals for _ in range(2)]
         outcomes = await asyncio.gather(*turns, return_exceptions=True)
         for rival in rivals:
             rival.shutdown()
-        assert [ConversationContinues] * 7 == [type(outcome) for outcome in outcomes if outcome is not None]
+        assert [ConversationBusy] * 7 == [type(outcome) for outcome in outcomes if outcome is not None]
         assert len(rows(engine)) == 1
 
     async def test_64_concurrent_dispatches_lose_and_double_nothing(self, log: Log, engine: sa.Engine) -> None:
@@ -197,12 +202,19 @@ class LogContract:
     async def test_a_broken_connection_is_replaced(self, log: Log, engine: sa.Engine) -> None:
         opening = an_opening()
         await log.open(opening)
-        _break_connections(log)
+        break_connections(log)
         await log.close(opening.log_id, an_ending(), [a_call()])
-        _break_connections(log)
+        break_connections(log)
         await log.open(an_opening())
         assert sorted(row["status"] for row in rows(engine)) == ["started", "success"]
         assert len(rows(engine, calls)) == 1
+
+    async def test_a_log_whose_connection_broke_shuts_down(self, engine: sa.Engine) -> None:
+        log = Log(engine)
+        await log.open(an_opening())
+        break_connections(log)
+        log.shutdown()
+        assert len(rows(engine)) == 1
 
     async def test_shutdown_waits_for_what_was_asked_and_then_refuses(self, engine: sa.Engine) -> None:
         log = Log(engine)
@@ -215,8 +227,8 @@ class LogContract:
             await log.open(an_opening())
 
 
-def _break_connections(log: Log) -> None:
-    for connection in log._writer._held.values():
+def break_connections(log: Log) -> None:
+    for connection in log._connections._held.values():
         driver_connection = connection.connection.dbapi_connection
         assert driver_connection is not None
         driver_connection.close()

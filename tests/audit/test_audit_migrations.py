@@ -68,7 +68,7 @@ def test_the_statements_for_other_engines_are_printed_without_their_drivers(dial
 
     statements = runner.upgrade_sql(dialect, None)
     assert "CREATE TABLE ai_outbound_logs" in statements
-    assert f"VALUES ('{migrate.head()}')" in statements
+    assert f"version_num='{migrate.head()}'" in statements
     assert runner.upgrade_sql(dialect, migrate.head()).strip() == ""
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.schema import CreateTable
 from dispatcher.action.observation import Call, Usage
 from dispatcher.audit.moment import DatabaseNow, UtcDateTime
 from dispatcher.audit.record import AttemptEnding, AttemptOpening
-from dispatcher.audit.tables import calls, logs, metadata, registrations
+from dispatcher.audit.tables import calls, conversations, logs, metadata, registrations, results
 
 
 def _names(*records: type) -> set[str]:
@@ -40,8 +40,25 @@ def test_a_turn_of_a_conversation_is_claimed_by_a_unique_key() -> None:
     assert list(key.columns.keys()) == ["tenant", "feature", "conversation_id", "turn", "attempt", "role"]
 
 
-def test_the_log_has_two_narrow_indexes() -> None:
-    assert {("created_at",), ("feature", "origin", "created_at")} == {tuple(i.columns.keys()) for i in logs.indexes}
+def test_the_log_has_three_narrow_indexes() -> None:
+    expected = {("created_at",), ("feature", "origin", "created_at"), ("tenant", "feature", "origin", "created_at")}
+    assert expected == {tuple(index.columns.keys()) for index in logs.indexes}
+
+
+@pytest.mark.parametrize("table", metadata.tables.values(), ids=str)
+def test_every_key_fits_into_the_3072_bytes_that_mariadb_gives_an_index(table: sa.Table) -> None:
+    """At four bytes a character; numbers and moments have eight at most."""
+    unique = [key for key in table.constraints if isinstance(key, sa.UniqueConstraint)]
+    keys = [list(key.columns) for key in (*table.indexes, *unique, table.primary_key)]
+    widths = [sum(4 * (getattr(column.type, "length", None) or 2) for column in key) for key in keys]
+    assert max(widths) < 3072
+
+
+@pytest.mark.parametrize("table", [conversations, results], ids=lambda table: table.name)
+def test_content_has_its_tenant_in_the_key_and_may_be_megabytes_long(table: sa.Table) -> None:
+    assert next(iter(table.primary_key)) is table.c.tenant
+    assert "content LONGTEXT NOT NULL" in str(CreateTable(table).compile(dialect=mysql.dialect()))
+    assert "content TEXT NOT NULL" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
 
 
 def test_no_table_refers_to_another_so_that_rows_can_be_distributed_by_tenant() -> None:

@@ -6,21 +6,41 @@ import datetime as dt
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from attempts import a_call, an_ending, an_opening
+from budget_contract import ROOM, BudgetContract
+from claim_contract import HASH, ClaimContract, keyed
+from kept_contract import KeptContract
 from log_contract import LogContract, rows
 
 from dispatcher.audit.log import Log
-from dispatcher.audit.tables import calls
+from dispatcher.audit.tables import calls, idempotency_keys
 from dispatcher.errors import LogUnavailable
 
 
-class TestLogOnSqlite(LogContract):
+class OnSqlite:
     @pytest.fixture
-    def engine(self, engine: sa.Engine) -> Iterator[sa.Engine]:
+    def engine(self, engine: sa.Engine) -> sa.Engine:
         return engine
+
+
+class TestLogOnSqlite(OnSqlite, LogContract):
+    pass
+
+
+class TestClaimsOnSqlite(OnSqlite, ClaimContract):
+    pass
+
+
+class TestBudgetsOnSqlite(OnSqlite, BudgetContract):
+    pass
+
+
+class TestKeptContentOnSqlite(OnSqlite, KeptContract):
+    pass
 
 
 @pytest.fixture
@@ -49,13 +69,14 @@ def impatient(engine: sa.Engine, *pragmas: str) -> None:
         sa.event.listen(engine, "connect", lambda connection, _record, p=pragma: connection.execute(f"PRAGMA {p}"))
 
 
+@pytest.mark.parametrize("claims", [{}, {"request_hash": HASH, "room": ROOM}], ids=["alone", "with claims"])
 async def test_a_cancelled_open_is_settled_before_the_cancellation_is_raised(
-    log: Log, engine: sa.Engine, database: Path
+    log: Log, engine: sa.Engine, database: Path, claims: dict[str, Any]
 ) -> None:
-    """Its row is there, and the caller closes it."""
-    opening = an_opening()
+    """Its row is there with what it claims, and the caller closes it."""
+    opening = an_opening(reserved_nanousd=1, idempotency_key="order-7" if claims else None)
     with held(database):
-        task = asyncio.ensure_future(log.open(opening))
+        task = asyncio.ensure_future(log.open(opening, **claims))
         await asyncio.sleep(0.05)
         for _ in range(3):
             task.cancel()
@@ -65,6 +86,7 @@ async def test_a_cancelled_open_is_settled_before_the_cancellation_is_raised(
         await task
     await log.close(opening.log_id, an_ending(), [])
     assert [row["status"] for row in rows(engine)] == ["success"]
+    assert [claim["log_id"] for claim in rows(engine, idempotency_keys)] == [opening.log_id] * bool(claims)
 
 
 async def test_a_cancelled_open_that_still_waits_for_its_turn_is_carried_out_too(
@@ -149,6 +171,8 @@ async def test_a_lock_held_too_long_is_one_clear_error_and_the_log_goes_on_after
     with held(database):
         with pytest.raises(LogUnavailable, match="another program holds it locked"):
             await log.open(an_opening())
+        with pytest.raises(LogUnavailable, match="another program holds it locked"):
+            await log.open(keyed(), request_hash=HASH)
         with pytest.raises(LogUnavailable, match=f"can't end row {opening.log_id}: .* holds it locked"):
             await log.close(opening.log_id, an_ending(), [a_call()])
     await log.close(opening.log_id, an_ending(), [a_call()])

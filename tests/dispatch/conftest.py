@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+import yaml
 
 from dispatcher import Repository, ResearchAction
 from dispatcher.wiring import build_dispatcher
@@ -13,6 +14,30 @@ URL = "https://github.com/example/checkout"
 @pytest.fixture
 def dispatcher(live_settings):
     made = build_dispatcher(live_settings)
+    yield made
+    made.close()
+
+
+def _with_conduct(settings, **sections):
+    """A dispatcher whose policy states these sections of `conduct`."""
+    file = settings.policies_dir / "agent_research.yml"
+    policy = yaml.safe_load(file.read_text())
+    policy["conduct"] |= sections
+    file.write_text(yaml.safe_dump(policy))
+    return build_dispatcher(settings)
+
+
+@pytest.fixture
+def keeping_dispatcher(live_settings):
+    kinds = ("conversations", "results")
+    made = _with_conduct(live_settings, keep={kind: {"ttl": "1h", "max_bytes": 1_000_000} for kind in kinds})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def budgeted_dispatcher(live_settings):
+    made = _with_conduct(live_settings, budgets={"tenants": {"acme": {"usd": 3, "per": "month"}}})
     yield made
     made.close()
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dispatcher.cancellation import to_its_end
+from dispatcher.audit.log import to_its_end
 
 
 async def test_the_result_and_the_error_come_through():
