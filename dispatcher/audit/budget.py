@@ -53,11 +53,17 @@ class Budgets:
             self._make.run(connection, {name: getattr(opening, name) for name in _KEY})
 
     def check(self, connection: sa.Connection, opening: AttemptOpening, room: Room) -> None:
-        """Raise BudgetExhausted where the opening's reservation doesn't fit beside what is spent and reserved."""
+        """Raise BudgetExhausted where the opening's reservation doesn't fit beside what is spent and reserved.
+
+        A fallback's reservation takes the place of its dispatch's earlier one: what that attempt has cost is known by
+        now, and counts instead.
+        """
         of_tenant = (logs.c[name] == getattr(opening, name) for name in (*_KEY, "origin"))
-        counted = sa.and_(*of_tenant, logs.c.created_at >= room.since, logs.c.role != Role.SHADOW)
+        its_own = sa.and_(logs.c.dispatch_id == opening.dispatch_id, logs.c.status == Status.STARTED)
+        counted = sa.and_(*of_tenant, logs.c.created_at >= room.since, logs.c.role != Role.SHADOW, ~its_own)
         row = connection.execute(sa.select(sa.func.sum(_ENDED), sa.func.sum(_RUNNING)).where(counted)).one()
         spent, reserved = (int(figure or 0) for figure in row)
+        spent += room.own_nanousd
         asked = opening.reserved_nanousd or 0
         if spent + reserved + asked > room.nanousd:
             raise BudgetExhausted(

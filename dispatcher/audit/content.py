@@ -13,13 +13,17 @@ from dispatcher.audit.tables import conversations, logs, results
 
 logger = logging.getLogger(__name__)
 
+MOST_DELETED = 100
+"""How many rows of expired content are deleted from a table when content is written."""
+
 _OF_THE_ROW = ("log_id", "tenant", "feature", "dispatch_id", "conversation_id", "turn", "idempotency_key")
 
 
 def keep(connection: sa.Connection, log_id: str, kept: Kept, ended_at: dt.datetime) -> None:
     """Write the content under the keys that the row itself has; what has none there, or doesn't fit, isn't kept.
 
-    Belongs to the transaction that ends the row. A row ends once, so nobody else writes under its keys meanwhile.
+    Belongs to the transaction that ends the row. A row ends once, so nobody else writes under its keys meanwhile. What
+    else of the tenant and feature has expired is deleted, at most `MOST_DELETED` rows of each table.
     """
     columns = (logs.c[name] for name in _OF_THE_ROW)
     row = dict(connection.execute(sa.select(*columns).where(logs.c.log_id == log_id)).mappings().one())
@@ -27,6 +31,22 @@ def keep(connection: sa.Connection, log_id: str, kept: Kept, ended_at: dt.dateti
         _put(connection, conversations, row, kept.turn, ended_at, kept.turn_expires_at)
     if kept.result is not None and row["idempotency_key"] is not None and _size(kept.result, log_id) is not None:
         _put(connection, results, row, kept.result, ended_at, kept.result_expires_at)
+    # After the row's own content, because an insert after another's row was found gone can deadlock on MariaDB.
+    for table in (conversations, results):
+        _delete_expired(connection, table, row, ended_at)
+
+
+def _delete_expired(connection: sa.Connection, table: sa.Table, row: dict[str, Any], now: dt.datetime) -> None:
+    of_tenant = (table.c[name] == row[name] for name in ("tenant", "feature"))
+    key = list(table.primary_key)
+    named = (column.label(f"of_{column.name}") for column in key)
+    expired = sa.select(*named).where(*of_tenant, table.c.expires_at <= now)
+    # In one order, so that two that delete the same rows wait for each other and no more.
+    found = connection.execute(expired.order_by(table.c.expires_at, *key).limit(MOST_DELETED)).mappings().all()
+    if found:
+        its_own = (column == sa.bindparam(f"of_{column.name}", type_=column.type) for column in key)
+        gone = sa.delete(table).where(*its_own, table.c.expires_at <= now)
+        connection.execute(gone, [dict(one) for one in found])
 
 
 def _fits(connection: sa.Connection, row: dict[str, Any], kept: Kept, now: dt.datetime) -> bool:

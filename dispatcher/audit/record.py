@@ -138,10 +138,14 @@ class AttemptEnding:
 class Room:
     """What a tenant may spend: what its rows since the moment have cost or reserved, and this one's reservation, must
     together not exceed `nanousd` (10⁻⁹ US dollars).
+
+    `own_nanousd` is what the earlier attempt of the same dispatch has cost, whose row is still open: it counts instead
+    of that row's reservation. What isn't known counts as the reservation.
     """
 
     nanousd: int
     since: dt.datetime
+    own_nanousd: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

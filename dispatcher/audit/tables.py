@@ -17,6 +17,12 @@ metadata = sa.MetaData()
 # A TEXT of MySQL and MariaDB ends at 64 KiB.
 _LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
+
+def _exact(length: int) -> sa.types.TypeEngine[str]:
+    """A text in which letters of either case are different ones, as MySQL and MariaDB by themselves don't have it."""
+    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
 logs = sa.Table(
     "ai_outbound_logs",
     metadata,
@@ -152,9 +158,9 @@ calls = sa.Table(
 idempotency_keys = sa.Table(
     "ai_idempotency_keys",
     metadata,
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("idempotency_key", _exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     # The dispatch's latest attempt: how its row stands is how the dispatch stands.
     Column("log_id", sa.String(36), nullable=False),
@@ -166,7 +172,7 @@ idempotency_keys = sa.Table(
 budget_locks = sa.Table(
     "ai_budget_locks",
     metadata,
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
     Column("touched", UtcDateTime, nullable=False),
 )
@@ -175,30 +181,32 @@ budget_locks = sa.Table(
 conversations = sa.Table(
     "ai_conversations",
     metadata,
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("conversation_id", sa.String(200), primary_key=True),
+    Column("conversation_id", _exact(200), primary_key=True),
     Column("turn", sa.Integer, primary_key=True, autoincrement=False),
     Column("log_id", sa.String(36), nullable=False),
     Column("content", _LONG_TEXT, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    sa.Index("ix_ai_conversations_tenant_feature_expires_at", "tenant", "feature", "expires_at"),
 )
 """The kept turns of conversations; written only in the transaction that ends their row."""
 
 results = sa.Table(
     "ai_results",
     metadata,
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("idempotency_key", _exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("log_id", sa.String(36), nullable=False),
     Column("content", _LONG_TEXT, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    sa.Index("ix_ai_results_tenant_feature_expires_at", "tenant", "feature", "expires_at"),
 )
 """The kept results of idempotency keys; written only in the transaction that ends their row."""
 

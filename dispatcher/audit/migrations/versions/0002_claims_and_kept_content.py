@@ -14,6 +14,12 @@ down_revision = "0001"
 
 _LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
+
+def _exact(length: int) -> sa.types.TypeEngine[str]:
+    """A text in which letters of either case are different ones, as MySQL and MariaDB by themselves don't have it."""
+    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
 _OF_THE_LOG = (
     Column("platform_input_tokens", sa.BigInteger),
     Column("platform_cache_read_input_tokens", sa.BigInteger),
@@ -26,9 +32,9 @@ _OF_THE_LOG = (
 )
 
 _IDEMPOTENCY_KEYS = (
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("idempotency_key", _exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("log_id", sa.String(36), nullable=False),
     Column("request_hash", sa.String(64), nullable=False),
@@ -36,15 +42,15 @@ _IDEMPOTENCY_KEYS = (
 )
 
 _BUDGET_LOCKS = (
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
     Column("touched", UtcDateTime, nullable=False),
 )
 
 _CONVERSATIONS = (
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("conversation_id", sa.String(200), primary_key=True),
+    Column("conversation_id", _exact(200), primary_key=True),
     Column("turn", sa.Integer, primary_key=True, autoincrement=False),
     Column("log_id", sa.String(36), nullable=False),
     Column("content", _LONG_TEXT, nullable=False),
@@ -54,9 +60,9 @@ _CONVERSATIONS = (
 )
 
 _RESULTS = (
-    Column("tenant", sa.String(120), primary_key=True),
+    Column("tenant", _exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", sa.String(200), primary_key=True),
+    Column("idempotency_key", _exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("log_id", sa.String(36), nullable=False),
     Column("content", _LONG_TEXT, nullable=False),
@@ -79,3 +85,5 @@ def upgrade() -> None:
     op.create_table("ai_budget_locks", *_BUDGET_LOCKS)
     op.create_table("ai_conversations", *_CONVERSATIONS)
     op.create_table("ai_results", *_RESULTS)
+    for table in ("ai_conversations", "ai_results"):
+        op.create_index(f"ix_{table}_tenant_feature_expires_at", table, ["tenant", "feature", "expires_at"])
