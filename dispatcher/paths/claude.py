@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from dispatcher.action.observation import ErrorType
+from dispatcher.paths.lifetimes import close_with, drop_closed
 from dispatcher.paths.origin import SIMULATOR_HEADER, SIMULATOR_NAME
-from dispatcher.paths.wire import storable
+from dispatcher.paths.refusal import error_type_of, is_transient, was_refused
+from dispatcher.paths.stream_events import ErrorEvent
+from dispatcher.paths.wire import seconds_to_wait, storable
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic
@@ -57,9 +60,9 @@ class Claude:
         """
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            _drop_closed(self._clients)
+            drop_closed(self._clients)
             self._clients[loop] = self._new_client()
-            _close_with(loop, self._clients[loop])
+            close_with(loop, self._clients[loop])
         return self._clients[loop]
 
     def _new_client(self) -> AsyncAnthropic:
@@ -82,33 +85,6 @@ def _no_detail(record: logging.LogRecord) -> bool:
     return record.levelno > logging.DEBUG
 
 
-# Held here for as long as their loops, also for a door that nobody holds any more: what is finalised while a loop
-# ends has no time to close its connections, and what was inherited through a fork must never be finalised.
-_LIFETIMES: dict[asyncio.AbstractEventLoop, list[AsyncGenerator[None, None]]] = {}
-
-
-def _close_with(loop: asyncio.AbstractEventLoop, client: AsyncAnthropic) -> None:
-    """Have the loop close a client when it shuts down, which it does with every asynchronous generator begun on it."""
-    _drop_closed(_LIFETIMES)
-    lifetime = _lifetime(client)
-    _LIFETIMES.setdefault(loop, []).append(lifetime)
-    # It awaits nothing up to its first yield, so it can be begun without being awaited.
-    with suppress(StopIteration):
-        lifetime.__anext__().send(None)
-
-
-async def _lifetime(client: AsyncAnthropic) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await client.close()
-
-
-def _drop_closed(by_loop: dict[asyncio.AbstractEventLoop, Any]) -> None:
-    for ended in [loop for loop in tuple(by_loop) if loop.is_closed()]:
-        by_loop.pop(ended, None)
-
-
 async def _checked(simulated: bool, request: Any, call_next: Any) -> Any:  # noqa: FBT001 - bound, then called by the SDK
     """Hold a response against what is expected of its origin and its form, before the SDK reads it."""
     response = await call_next(request)
@@ -121,8 +97,6 @@ async def _checked(simulated: bool, request: Any, call_next: Any) -> Any:  # noq
 
 
 async def _check(simulated: bool, request: Any, response: Any) -> None:  # noqa: FBT001 - as above
-    from anthropic import BaseModel  # noqa: PLC0415
-
     http = response.http_response
     if (http.headers.get(SIMULATOR_HEADER) == SIMULATOR_NAME) is not simulated:
         raise OriginMismatch
@@ -131,50 +105,41 @@ async def _check(simulated: bool, request: Any, response: Any) -> None:  # noqa:
     if request.stream:
         if not http.headers.get("content-type", "").startswith("text/event-stream"):
             raise UnexpectedReply("a reply that should be an event stream is none")
-    # The SDK hands out text, not an error, where a body isn't JSON.
-    elif not isinstance(await response.parse(), BaseModel):
+    elif not await _is_object(response):
         raise UnexpectedReply("a reply is not an object of the API")
+
+
+async def _is_object(response: Any) -> bool:
+    from anthropic import BaseModel  # noqa: PLC0415
+
+    try:
+        # The SDK hands out text, not an error, where a body isn't JSON.
+        return isinstance(await response.parse(), BaseModel)
+    except AttributeError:
+        # Where it expects a page of a list it takes that text for one.
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """What went wrong at the provider or on the way there; `message` is one sentence and holds no secret.
 
-    `http_status` is None where no response arrived, and 200 where an event stream ended with an error.
+    `http_status` is None where no response arrived, and 200 where an event stream ended with an error. `transient` says
+    that the same request may do well a moment later, at the earliest after `retry_after_s` seconds where the provider
+    names them. `ran` says whether the request was carried out, and billed; None where that can't be told.
     """
 
     error_type: ErrorType
     http_status: int | None
     message: str
+    transient: bool = False
+    retry_after_s: float | None = None
+    ran: bool | None = None
 
-
-_BY_ERROR_CODE: Mapping[str, ErrorType] = {
-    "enforced_spend_limit_reached": ErrorType.BILLING,
-    "contract_spend_limit_reached": ErrorType.BILLING,
-}
-_BY_TYPE: Mapping[str, ErrorType] = {
-    "invalid_request_error": ErrorType.INVALID_REQUEST,
-    "request_too_large": ErrorType.INVALID_REQUEST,
-    "conflict_error": ErrorType.INVALID_REQUEST,
-    "authentication_error": ErrorType.AUTHENTICATION,
-    "billing_error": ErrorType.BILLING,
-    "permission_error": ErrorType.PERMISSION,
-    "not_found_error": ErrorType.NOT_FOUND,
-    "rate_limit_error": ErrorType.RATE_LIMITED,
-    "overloaded_error": ErrorType.OVERLOADED,
-    "timeout_error": ErrorType.PROVIDER_ERROR,
-    "api_error": ErrorType.PROVIDER_ERROR,
-}
-_BY_STATUS: Mapping[int, ErrorType] = {
-    401: ErrorType.AUTHENTICATION,
-    402: ErrorType.BILLING,
-    403: ErrorType.PERMISSION,
-    404: ErrorType.NOT_FOUND,
-    408: ErrorType.PROVIDER_ERROR,
-    429: ErrorType.RATE_LIMITED,
-    499: ErrorType.CONNECTION,
-    529: ErrorType.OVERLOADED,
-}
+    @property
+    def ambiguous(self) -> bool:
+        """Whether the request may have been applied although it failed."""
+        return self.ran is not False
 
 
 def failure_of(error: BaseException, secrets: tuple[str, ...] = ()) -> Failure | None:
@@ -182,12 +147,15 @@ def failure_of(error: BaseException, secrets: tuple[str, ...] = ()) -> Failure |
 
     After the status 200 of an event stream only the error's own type tells what happened, so the type is looked at
     before the status everywhere. Connection errors are told without their own text, which can quote headers.
-    `secrets` are blotted out of the message, whole ones before anything is cut.
+    The credentials that the request carried are blotted out of the message, as are `secrets`: whatever they look like,
+    and before anything is cut.
     """
     if isinstance(error, OriginMismatch):
         return Failure(error_type=ErrorType.ORIGIN_MISMATCH, http_status=None, message=_ORIGIN_MISMATCH)
     if isinstance(error, UnexpectedReply):
         return _unexpected(one_sentence(str(error), secrets))
+    if isinstance(error, ErrorEvent):
+        return _told_failure(200, error.error, (*secrets, *_credentials(error.sent)))
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return _unexpected("a reply is broken JSON or broken text")
     return _sdk_failure(error, secrets)
@@ -197,14 +165,33 @@ _ORIGIN_MISMATCH = "a response's simulator mark disagrees with what the base URL
 
 
 def _status_failure(error: APIStatusError, secrets: tuple[str, ...]) -> Failure:
-    status = error.status_code
-    fallback = ErrorType.PROVIDER_ERROR if status < 400 or status >= 500 else ErrorType.INVALID_REQUEST  # noqa: PLR2004
-    error_type = (
-        _BY_ERROR_CODE.get(str(error.error_code)) or _BY_TYPE.get(str(error.type)) or _BY_STATUS.get(status, fallback)
+    body = {"type": error.type, "message": error.api_message, "details": {"error_code": error.error_code}}
+    carried = _credentials(error.response.request.headers)
+    return _told_failure(error.status_code, body, (*secrets, *carried), error.response.headers)
+
+
+def _credentials(sent: Mapping[str, str]) -> tuple[str, ...]:
+    """What a request proved its sender by, as its headers carried it; a scheme before it is none."""
+    carried = (sent.get("x-api-key", ""), sent.get("authorization", ""))
+    return tuple(header.rpartition(" ")[2] for header in carried)
+
+
+def _told_failure(
+    status: int, error: Mapping[str, Any], secrets: tuple[str, ...], headers: Mapping[str, str] | None = None
+) -> Failure:
+    """What the provider's word for an error means, and the headers that came with it."""
+    kind, told, details = error.get("type"), error.get("message"), error.get("details")
+    error_type = error_type_of(status, kind=kind, code=details.get("error_code") if isinstance(details, dict) else None)
+    named = f"{status} {one_sentence(kind, secrets)}" if isinstance(kind, str) else str(status)
+    message = one_sentence(told, secrets) if isinstance(told, str) else "no error body"
+    return Failure(
+        error_type=error_type,
+        http_status=status,
+        message=f"the provider answered {named}: {message}"[:400],
+        transient=is_transient(error_type, (headers or {}).get("x-should-retry")),
+        retry_after_s=seconds_to_wait(headers or {}, time.time()),
+        ran=False if was_refused(status, error_type) else None,
     )
-    told = one_sentence(error.api_message, secrets) if isinstance(error.api_message, str) else "no error body"
-    kind = f"{status} {one_sentence(error.type, secrets)}" if isinstance(error.type, str) else str(status)
-    return Failure(error_type=error_type, http_status=status, message=f"the provider answered {kind}: {told}"[:400])
 
 
 def _sdk_failure(error: BaseException, secrets: tuple[str, ...]) -> Failure | None:
@@ -215,19 +202,37 @@ def _sdk_failure(error: BaseException, secrets: tuple[str, ...]) -> Failure | No
         return _status_failure(error, secrets)
     if isinstance(error, anthropic.APIResponseValidationError | httpx2.DecodingError):
         return _unexpected("a reply is not of the API's form")
-    if isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException):
-        return _connection_failure("the provider did not answer in time")
     if isinstance(error, anthropic.APIConnectionError | httpx2.RequestError | httpx2.StreamError):
-        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) else error
-        return _connection_failure(f"the connection to the provider failed ({type(cause or error).__name__})")
+        return _connection_failure(error)
     if isinstance(error, anthropic.AnthropicError | httpx2.InvalidURL):
         message = f"the request could not be made ({type(error).__name__})"
-        return Failure(error_type=ErrorType.INVALID_REQUEST, http_status=None, message=message)
+        return Failure(error_type=ErrorType.INVALID_REQUEST, http_status=None, message=message, ran=False)
     return None
 
 
-def _connection_failure(message: str) -> Failure:
-    return Failure(error_type=ErrorType.CONNECTION, http_status=None, message=message)
+def _connection_failure(error: Exception) -> Failure:
+    import anthropic  # noqa: PLC0415
+    import httpx2  # noqa: PLC0415
+
+    cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
+    timed_out = isinstance(error, anthropic.APITimeoutError | httpx2.TimeoutException)
+    unsent = isinstance(
+        cause,
+        httpx2.ConnectError
+        | httpx2.ConnectTimeout
+        | httpx2.PoolTimeout
+        | httpx2.LocalProtocolError
+        | httpx2.UnsupportedProtocol,
+    )
+    ours = httpx2.LocalProtocolError | httpx2.UnsupportedProtocol | httpx2.TooManyRedirects | httpx2.StreamError
+    why = "the provider did not answer in time"
+    return Failure(
+        error_type=ErrorType.CONNECTION,
+        http_status=None,
+        message=why if timed_out else f"the connection to the provider failed ({type(cause).__name__})",
+        transient=not isinstance(cause, ours),
+        ran=False if unsent else None,
+    )
 
 
 def _unexpected(message: str) -> Failure:

@@ -11,6 +11,7 @@ from functools import cached_property
 LONGEST = 500
 _WILD = re.compile(r"[*?]")
 _ELSEWHERE_SPECIAL = re.compile(r"([\[\]\\])")
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 _Segment = re.Pattern[str] | None  # None is `**`, any number of parts
 
 
@@ -36,6 +37,10 @@ class Glob:
         """
         return [":(glob)" + _ELSEWHERE_SPECIAL.sub(r"\\\1", pattern).replace("?", "*") for pattern in self.patterns]
 
+    def ripgrep_globs(self) -> list[str]:
+        """Globs for ripgrep that match at least these paths; only what means the same there is left as it is."""
+        return ["/".join(map(_for_ripgrep, pattern.split("/"))) for pattern in self.patterns if pattern != "**"]
+
     @cached_property
     def _segments(self) -> tuple[tuple[_Segment, ...], ...]:
         return tuple(tuple(map(_segment, pattern.split("/"))) for pattern in self.patterns)
@@ -60,6 +65,10 @@ def parse_glob(text: str) -> Glob:
     if text.endswith("/"):
         return Glob((f"{pattern}/**",))
     return Glob((pattern,) if _WILD.search(parts[-1]) else (pattern, f"{pattern}/**"))
+
+
+def _for_ripgrep(part: str) -> str:
+    return part if part == "**" else _NOT_PLAIN.sub("*", part)
 
 
 def _segment(part: str) -> _Segment:

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ValidationError
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dispatcher.action.decision import PathName
-from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
-from dispatcher.action.report import ResearchReport, report_schema
-from dispatcher.paths.cache_markers import marked_messages, marked_system, marked_tools
-from dispatcher.paths.claude import Claude, UnexpectedReply, failure_of
+from dispatcher.action.event import CapReached
+from dispatcher.action.observation import EndedBy, Usage
+from dispatcher.paths.claude import Claude, UnexpectedReply
+from dispatcher.paths.messages_ending import InvalidReport, answered, capped, failed, no_room, unusable
+from dispatcher.paths.messages_limits import Allowance, Counts, Reported, Spending, prompt_tokens
+from dispatcher.paths.messages_prompt import Prompt
+from dispatcher.paths.messages_request import BrokenOff, Request
+from dispatcher.paths.messages_tools import cut_results, longest_result, tool_results
 from dispatcher.paths.observation import Observer
 from dispatcher.paths.path import Job, Outcome
-from dispatcher.paths.prompt import (
-    answer_now_text,
-    prefix_fingerprint,
-    prompt_fingerprint,
-    question_text,
-    system_text,
-)
-from dispatcher.paths.reply import StreamedReply, ToolUse
+from dispatcher.paths.prompt import PREFIX, answer_now_text, changed_sections, repair_text
+from dispatcher.paths.reply import tool_uses_in
+from dispatcher.paths.retry import failure_in, retried
 from dispatcher.paths.timing import Marker
-from dispatcher.paths.tools import TOOLS, RepositoryTools
-from dispatcher.paths.wire import word
+from dispatcher.paths.tools import RepositoryTools
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from anthropic import AsyncAnthropic
 
-    from anthropic import AsyncAnthropic, AsyncStream
-
-_UNUSABLE: Mapping[str, tuple[ErrorType, EndedBy, str]] = {
-    "refusal": (ErrorType.REFUSAL, EndedBy.REFUSAL, "the model refused to answer"),
-    "max_tokens": (ErrorType.MAX_TOKENS, EndedBy.FAILURE, "the reply was cut off at max_tokens"),
-    "model_context_window_exceeded": (
-        ErrorType.CONTEXT_WINDOW,
-        EndedBy.FAILURE,
-        "the conversation outgrew the model's context window",
-    ),
-}
-_GOES_ON = frozenset({"tool_use", "pause_turn"})
+_ANSWER_NOW = answer_now_text(PathName.MESSAGES)
+_SHORTEST_RESULT_CHARS = 100
 
 
 class MessagesPath:
@@ -50,189 +36,181 @@ class MessagesPath:
         self._claude = claude
 
     async def run(self, job: Job, observer: Observer) -> Outcome:
-        """Carry out one attempt."""
+        """Carry out one attempt; see `Path`."""
         conversation = _Conversation(self._claude.client(), job, observer)
         try:
             return await conversation.run()
+        except _NoRoom as full:
+            return no_room(full.cap)
         except Exception as error:
-            failure = failure_of(error)
+            failure = failure_in(error)
             if failure is None:
                 raise
-            return Outcome(
-                status=Status.ERROR,
-                ended_by=EndedBy.FAILURE,
-                stop_reason=conversation.reply.stop_reason,
-                error_type=failure.error_type,
-                error_stage=conversation.stage,
-                error=failure.message,
-                http_status=failure.http_status,
-            )
+            return failed(conversation.request.reply, failure, conversation.request.stage)
+        finally:
+            conversation.tell_what_broke_off()
+
+
+class _NoRoom(Exception):
+    """A cap leaves no room for even one more request."""
+
+    def __init__(self, cap: EndedBy) -> None:
+        self.cap = cap
+        super().__init__(cap)
 
 
 class _Conversation:
-    """One attempt: the messages so far, and the reply at hand."""
+    """One attempt: the prompt so far, the request at hand, and the cap at which the answer was demanded."""
 
     def __init__(self, client: AsyncAnthropic, job: Job, observer: Observer) -> None:
-        self.stage = ErrorStage.REQUEST
-        self.reply = StreamedReply()
+        assert job.variant.max_tokens is not None
+        self.request = Request(client, observer)
         self._client = client
         self._job = job
         self._observer = observer
         self._tools = RepositoryTools(job.checkout)
-        self._system = system_text(PathName.MESSAGES)
-        self._at_cap = False
-        self._messages: list[dict[str, Any]] = [
-            {
-                "role": "user",
-                "content": [{"type": "text", "text": question_text(job.question, replies=job.iteration_cap)}],
-            }
-        ]
+        self._prompt = Prompt(job)
+        self._allowance = Allowance(job.caps, job.variant.max_tokens, job.variant.prompt_caching, self._cost)
+        self._reported: Reported | None = None
+        self._spent = Spending()
+        self._cap: EndedBy | None = None
+        self._repaired = False
+        self._heard = True
 
     async def run(self) -> Outcome:
-        """Ask and answer until the model is done or the cap is reached."""
-        self._observer.prefix_fingerprint = prefix_fingerprint(TOOLS, self._system)
-        self._observer.mark(Marker.READY)
-        for _ in range(self._job.iteration_cap - 1):
-            await self._request()
-            outcome = self._outcome()
+        """Ask and answer until the model is done or a cap is reached."""
+        observer, job = self._observer, self._job
+        observer.transcript_form = self._prompt.form
+        observer.section_fingerprints = self._prompt.section_fingerprints()
+        observer.prefix_fingerprint = observer.section_fingerprints[PREFIX]
+        observer.mark(Marker.READY)
+        while True:
+            await retried(self._send, policy=job.retries, observer=observer, deadline_ns=job.deadline_ns)
+            outcome = self._ending()
             if outcome is not None:
                 return outcome
-            await self._go_on()
-        self._ask_for_answer()
-        await self._request(tool_choice={"type": "none"})
-        return self._outcome() or self._capped()
+            await self._run_tools()
 
-    async def _request(self, **last: Any) -> None:
-        """Send the conversation and take the reply; what was counted is kept, however the reply breaks off."""
-        observer = self._observer
-        self.stage, self.reply, request_id = ErrorStage.REQUEST, StreamedReply(), None
-        fingerprint = prompt_fingerprint(TOOLS, self._system, self._messages)
+    async def _send(self) -> None:
+        """Send the prompt and take the reply: as an ordinary request, or as the last one where a cap is reached."""
+        prompt, observer = self._prompt, self._observer
+        length = self._make_room()
+        self._note_prefix()
+        extent, fingerprint = prompt.extent(), prompt.fingerprint()
         observer.prompt_fingerprint = observer.prompt_fingerprint or fingerprint
-        observer.begin_call()
-        observer.mark(Marker.SESSION_DONE)
-        started_ns = observer.clock()
+        observer.work = list(prompt.turn)
+        self.request, self._heard = Request(self._client, observer), False
+        begun = observer.iterations
         try:
-            stream: AsyncStream[Any] = await self._client.messages.create(**self._parameters(), **last, stream=True)
-            async with stream:
-                self.stage, request_id = ErrorStage.STREAM, word(stream.response.headers.get("request-id"))
-                async for event in stream:
-                    self._take(event)
-        finally:
-            usage = self.reply.usage
-            if usage is not None:
-                observer.end_call(
-                    model=self.reply.model or self._job.variant.model,
-                    usage=usage,
-                    latency_ms=(observer.clock() - started_ns) // 1_000_000,
-                    stop_reason=self.reply.stop_reason,
-                    request_id=request_id,
-                    prompt_fingerprint=fingerprint,
-                )
+            await self.request.send(prompt.parameters(with_tools=self._cap is None), fingerprint)
+        except Exception as error:
+            if observer.iterations > begun:
+                self._lose(error, length)
+            raise
+        self._spend(length)
+        usage = self.request.reply.usage or Usage()
+        if usage.prompt_tokens is not None and usage.output_tokens is not None:
+            self._reported = Reported(extent, usage.prompt_tokens, usage.output_tokens)
 
-    def _parameters(self) -> dict[str, Any]:
-        caching = self._job.variant.prompt_caching
-        return {
-            "model": self._job.variant.model,
-            "max_tokens": self._job.variant.max_tokens,
-            "system": marked_system(self._system, caching=caching),
-            "tools": marked_tools(TOOLS, caching=caching),
-            "messages": marked_messages(self._messages, caching=caching),
-            # On every request from the first: changing it between two would cost the conversation its cache.
-            "output_config": {"format": {"type": "json_schema", "schema": report_schema()}},
-        }
+    def _spend(self, length: int) -> None:
+        self._spent += self._allowance.used(self.request.call, length)
 
-    def _take(self, event: object) -> None:
-        said = (
-            event.model_dump(exclude_unset=True, by_alias=True, warnings=False) if isinstance(event, BaseModel) else {}
-        )
-        if said.get("type") == "content_block_delta":
-            self._observer.mark(Marker.FIRST_TOKEN)
-            if (said.get("delta") or {}).get("type") == "text_delta":
-                self._observer.mark(Marker.FIRST_TEXT)
-        self.reply.add(said)
+    def _lose(self, error: Exception, length: int) -> None:
+        """Count what a lost request may have used; raises its failure as a lasting one where no cap has room for it."""
+        self._spend(length)
+        failure = failure_in(error)
+        if failure is not None and self._refused(0 if self._cap else len(_ANSWER_NOW)) is not None:
+            raise BrokenOff(replace(failure, transient=False)) from error
 
-    async def _go_on(self) -> None:
-        """Send back what was said, verbatim, and what the tools answer."""
-        self._messages.append({"role": "assistant", "content": self.reply.content})
-        if self.reply.stop_reason == "pause_turn":
-            return
-        self.stage = ErrorStage.TOOLS
-        async with asyncio.TaskGroup() as group:
-            results = [group.create_task(self._tool_result(use)) for use in self.reply.tool_uses]
-        self._messages.append({"role": "user", "content": [result.result() for result in results]})
+    def _make_room(self) -> int:
+        """The prompt's length in tokens at most, after whatever a cap asks for. Raises _NoRoom."""
+        if self._cap is None:
+            reached = self._allowance.ends_before(self._length(), len(_ANSWER_NOW), self._counts())
+            if reached is None:
+                return self._length()
+            self._prompt.say_text(_ANSWER_NOW)
+            refused = self._shorten_until_it_fits()
+            if refused is not None:
+                raise _NoRoom(refused)
+            self._cap = reached
+            self._observer.tell(CapReached(ended_by=reached))
+        elif refused := self._refused():
+            raise _NoRoom(refused)
+        return self._length()
 
-    async def _tool_result(self, use: ToolUse) -> dict[str, Any]:
-        result = await self._tools.call(use.name, use.input)
-        self._observer.tool(failed=result.is_error)
-        return {
-            "type": "tool_result",
-            "tool_use_id": use.use_id,
-            "content": [{"type": "text", "text": result.text}],
-            "is_error": result.is_error,
-        }
+    def _shorten_until_it_fits(self) -> EndedBy | None:
+        """Cut the newest tool results, all alike, until the last request fits; the cap that still refuses it."""
+        said = self._prompt.turn[-1]["content"]
+        most = longest_result(said)
+        while (refused := self._refused()) is not None and most > _SHORTEST_RESULT_CHARS:
+            most //= 2
+            self._prompt.replace_newest(cut_results(said, most))
+        return refused
 
-    def _ask_for_answer(self) -> None:
-        """Tell the model that no request follows; tool results stay first in their message."""
-        self._at_cap = True
-        request = {"type": "text", "text": answer_now_text(PathName.MESSAGES)}
-        if self._messages[-1]["role"] == "user":
-            self._messages[-1]["content"].append(request)
-        else:
-            self._messages.append({"role": "user", "content": [request]})
+    def _refused(self, more: int = 0) -> EndedBy | None:
+        return self._allowance.refuses(self._length() + more, self._counts())
 
-    def _outcome(self) -> Outcome | None:
+    def _length(self) -> int:
+        return prompt_tokens(self._prompt.extent(), self._reported)
+
+    def _counts(self) -> Counts:
+        observer = self._observer
+        return Counts(observer.iterations, observer.tool_calls, self._spent)
+
+    def _cost(self, usage: Usage) -> int | None:
+        return self._observer.prices.cost_nanousd(self._job.variant.model, usage, self._observer.on)
+
+    def _note_prefix(self) -> None:
+        """Name what differs from the first request's prefix: the cache of everything before is lost then."""
+        observer = self._observer
+        if self._prompt.prefix_fingerprint() != observer.prefix_fingerprint:
+            changed = changed_sections(observer.section_fingerprints, self._prompt.section_fingerprints())
+            observer.prefix_changed = tuple(dict.fromkeys((*observer.prefix_changed, *changed)))
+
+    def _ending(self) -> Outcome | None:
         """How the attempt ends with the reply at hand; None where the conversation goes on."""
-        reply = self.reply
-        if not reply.complete:
-            message = "the stream ended before the reply did"
-            return self._error(ErrorType.STREAM_TRUNCATED, ErrorStage.STREAM, message)
-        reason = reply.stop_reason or "none"
-        if reason == "end_turn":
-            return self._answer()
-        if reason in _UNUSABLE:
-            error_type, ended_by, message = _UNUSABLE[reason]
-            return self._error(error_type, ErrorStage.OUTPUT, message, ended_by)
-        if reason not in _GOES_ON:
-            raise UnexpectedReply(f"the reply stopped for a reason not known here: {reason[:40]!r}")
-        if reason == "tool_use" and not reply.tool_uses:
+        reply = self.request.reply
+        ended = unusable(reply)
+        if ended is not None:
+            return ended
+        if reply.stop_reason not in {"end_turn", "tool_use", "pause_turn"}:
+            raise UnexpectedReply(f"the reply stopped for a reason not known here: {str(reply.stop_reason)[:40]!r}")
+        content = reply.content
+        if reply.stop_reason == "tool_use" and not tool_uses_in(content):
             raise UnexpectedReply("the reply stopped for a tool call that it doesn't hold")
-        return None
+        self._prompt.hear(content)
+        self._heard = True
+        self._observer.work = list(self._prompt.turn)
+        if reply.stop_reason == "end_turn":
+            return self._answer()
+        return None if self._cap is None else capped(reply, self._cap)
 
-    def _answer(self) -> Outcome:
-        text = self.reply.text
-        try:
-            report = ResearchReport.model_validate_json(text)
-        except ValueError as error:
-            if self._at_cap:
-                return self._capped()
-            return self._error(ErrorType.OUTPUT_INVALID, ErrorStage.OUTPUT, _report_problem(error))
-        return Outcome(
-            status=Status.SUCCESS,
-            ended_by=EndedBy.ITERATION_CAP if self._at_cap else EndedBy.COMPLETED,
-            output=report,
-            output_chars=len(text),
-            stop_reason=self.reply.stop_reason,
-        )
+    def _answer(self) -> Outcome | None:
+        """The ending with a reply that should be the report; None where it is sent back to be mended, once."""
+        reply = self.request.reply
+        answer = answered(reply, self._cap)
+        if not isinstance(answer, InvalidReport):
+            return answer
+        demand = repair_text(answer.told)
+        more = len(demand.encode()) + (len(_ANSWER_NOW) if self._cap is None else 0)
+        if not self._repaired and self._refused(more) is None:
+            self._repaired = True
+            self._observer.repair()
+            self._prompt.say_text(demand)
+            return None
+        return answer.outcome(reply) if self._cap is None else capped(reply, self._cap)
 
-    def _capped(self) -> Outcome:
-        message = f"the cap of {self._job.iteration_cap} model requests was reached without a valid report"
-        return self._error(ErrorType.ITERATION_CAP, ErrorStage.OUTPUT, message, EndedBy.ITERATION_CAP)
+    async def _run_tools(self) -> None:
+        """Answer the reply's tool calls, where it stopped for some."""
+        if self.request.reply.stop_reason != "tool_use":
+            return
+        uses = tool_uses_in(self.request.reply.content)
+        room = self._job.caps.tool_calls - self._observer.tool_calls
+        self._prompt.say(await tool_results(self._tools, uses, self._observer, room=room))
+        self._observer.work = list(self._prompt.turn)
 
-    def _error(
-        self, error_type: ErrorType, stage: ErrorStage, message: str, ended_by: EndedBy = EndedBy.FAILURE
-    ) -> Outcome:
-        return Outcome(
-            status=Status.ERROR,
-            ended_by=ended_by,
-            output_chars=len(self.reply.text) if self.reply.complete else None,
-            stop_reason=self.reply.stop_reason,
-            error_type=error_type,
-            error_stage=stage,
-            error=message,
-        )
-
-
-def _report_problem(error: ValueError) -> str:
-    # By kind alone: the rest of a validation error quotes the answer.
-    kinds = sorted({problem["type"] for problem in error.errors()}) if isinstance(error, ValidationError) else ["text"]
-    return f"the answer is not a report of the required form ({', '.join(kinds)})"
+    def tell_what_broke_off(self) -> None:
+        """Add to the work what there is of a reply that the conversation couldn't go on with."""
+        said = self.request.reply.partial
+        if said and not self._heard:
+            self._observer.work.append({"role": "assistant", "content": said})

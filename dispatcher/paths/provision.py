@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from dispatcher.action.decision import PathName
+from dispatcher.action.decision import CapMode, PathName
 from dispatcher.action.request import FEATURE
 from dispatcher.paths.claude import Claude, UnexpectedReply
-from dispatcher.paths.prompt import submit_tool, system_text
+from dispatcher.paths.managed_tools import agent_tools
+from dispatcher.paths.prompt import system_text
+from dispatcher.paths.session import ANSWER_S
+from dispatcher.paths.session_sending import Sending
 from dispatcher.paths.wire import count, word
 
 if TYPE_CHECKING:
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
 CONTENT_KEY = "dispatcher_content"
 """The metadata key that holds the hash of an agent's or environment's content."""
 
-READING_TOOLS = ("read", "glob", "grep")
-"""The only built-in tools that are switched on: none of them writes, runs anything or reaches the network."""
-
+_NAME = f"dispatcher-{FEATURE}-"
 _PAGE = 100
 _FIRST_VERSION = 1
 
@@ -47,7 +48,7 @@ class Provision:
 
 
 class Provisions:
-    """What this process has found or made at the provider, by model.
+    """What this process has found or made at the provider, by model and mode of keeping to the caps.
 
     An agent or environment matches by name and content hash; of several the oldest wins, so that processes which
     started at the same time agree from then on. One that was archived, edited or opened since doesn't match.
@@ -55,24 +56,24 @@ class Provisions:
 
     def __init__(self, claude: Claude) -> None:
         self._claude = claude
-        self._known: dict[str, Provision] = {}
+        self._known: dict[tuple[str, CapMode], Provision] = {}
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
-    async def of(self, model: str) -> Provision:
+    async def of(self, model: str, mode: CapMode, sending: Sending) -> Provision:
         """The provision for a model; attempts that need it at once look for it once. Raises the SDK's errors."""
         async with self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            if model not in self._known:
-                self._known[model] = await self._find_or_create(model)
-            return self._known[model]
+            if (model, mode) not in self._known:
+                self._known[model, mode] = await self._find_or_create(model, mode, sending)
+            return self._known[model, mode]
 
-    def forget(self, model: str) -> None:
+    def forget(self, model: str, mode: CapMode) -> None:
         """Look at the provider again next time: what was known was refused."""
-        self._known.pop(model, None)
+        self._known.pop((model, mode), None)
 
-    async def _find_or_create(self, model: str) -> Provision:
-        client = self._claude.client()
-        agent = await _agent(client, agent_definition(model))
-        environment = await _environment(client, environment_definition())
+    async def _find_or_create(self, model: str, mode: CapMode, sending: Sending) -> Provision:
+        client = self._claude.client().with_options(timeout=ANSWER_S)
+        agent = await _agent(client, agent_definition(model, mode), sending)
+        environment = await _environment(client, environment_definition(), sending)
         version = count(agent.version)
         if not version:
             raise UnexpectedReply("an agent came back without its version")
@@ -86,19 +87,9 @@ def id_of(created: BetaManagedAgentsAgent | BetaEnvironment | BetaManagedAgentsS
     return created.id
 
 
-def agent_tools() -> list[dict[str, Any]]:
-    """The tool contract: the toolset with everything off but reading, and the tool that takes the report."""
-    allowed = [
-        {"type": name, "name": name, "enabled": True, "permission_policy": {"type": "always_allow"}}
-        for name in READING_TOOLS
-    ]
-    toolset = {"type": "agent_toolset_20260401", "default_config": {"enabled": False}, "configs": allowed}
-    return [toolset, submit_tool()]
-
-
-def agent_definition(model: str) -> AgentCreateParams:
+def agent_definition(model: str, mode: CapMode) -> AgentCreateParams:
     """The agent as it is created."""
-    content = {"model": model, "system": system_text(PathName.MANAGED), "tools": agent_tools()}
+    content = {"model": model, "system": system_text(PathName.MANAGED), "tools": agent_tools(mode)}
     return cast("AgentCreateParams", _marked("agent", content))
 
 
@@ -117,26 +108,45 @@ def environment_definition() -> EnvironmentCreateParams:
 
 def _marked(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps([kind, content], sort_keys=True).encode()).hexdigest()
-    return {**content, "name": f"dispatcher-{FEATURE}-{digest[:12]}", "metadata": {CONTENT_KEY: digest}}
+    return {**content, "name": f"{_NAME}{digest[:12]}", "metadata": {CONTENT_KEY: digest}}
 
 
-async def _agent(client: AsyncAnthropic, definition: AgentCreateParams) -> BetaManagedAgentsAgent:
-    # An agent that was edited has a later version, and its hash no longer says what it is.
-    found = [
-        agent
-        async for agent in client.beta.agents.list(limit=_PAGE)
-        if _matches(agent, definition) and agent.version == _FIRST_VERSION
-    ]
-    return min(found, key=_age) if found else await client.beta.agents.create(**definition)
+async def our_agents(client: AsyncAnthropic) -> list[str]:
+    """The ids of all agents that were made here, at any time and of any content. Raises the SDK's errors."""
+    listed = client.beta.agents.list(limit=_PAGE, include_archived=True)
+    return [id_of(agent) async for agent in listed if _is_ours(agent)]
 
 
-async def _environment(client: AsyncAnthropic, definition: EnvironmentCreateParams) -> BetaEnvironment:
-    found = [
-        environment
-        async for environment in client.beta.environments.list(limit=_PAGE)
-        if _matches(environment, definition) and _is_closed(environment)
-    ]
-    return min(found, key=_age) if found else await client.beta.environments.create(**definition)
+async def _agent(client: AsyncAnthropic, definition: AgentCreateParams, sending: Sending) -> BetaManagedAgentsAgent:
+    async def found() -> BetaManagedAgentsAgent | None:
+        # An agent that was edited has a later version, and its hash no longer says what it is.
+        listed = client.beta.agents.list(limit=_PAGE)
+        matching = [a async for a in listed if _matches(a, definition) and a.version == _FIRST_VERSION]
+        return min(matching, key=_age, default=None)
+
+    async def create() -> BetaManagedAgentsAgent:
+        return await client.beta.agents.create(**definition)
+
+    there = await sending(found)
+    return await sending(create, found) if there is None else there
+
+
+async def _environment(
+    client: AsyncAnthropic, definition: EnvironmentCreateParams, sending: Sending
+) -> BetaEnvironment:
+    async def found() -> BetaEnvironment | None:
+        listed = client.beta.environments.list(limit=_PAGE)
+        return min([e async for e in listed if _matches(e, definition) and _is_closed(e)], key=_age, default=None)
+
+    async def create() -> BetaEnvironment:
+        return await client.beta.environments.create(**definition)
+
+    there = await sending(found)
+    return await sending(create, found) if there is None else there
+
+
+def _is_ours(agent: BetaManagedAgentsAgent) -> bool:
+    return CONTENT_KEY in (agent.metadata or {}) and str(agent.name).startswith(_NAME)
 
 
 def _matches(

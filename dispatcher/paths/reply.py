@@ -7,7 +7,8 @@ came, unknown fields included: what goes back to the provider must be what it se
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,10 @@ from dispatcher.paths.wire import count, word
 
 Block = dict[str, Any]
 
-_APPENDED = {"text_delta": "text", "thinking_delta": "thinking"}
+_LATER = frozenset(
+    {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
+)
+_APPENDED = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -32,13 +36,18 @@ class ToolUse:
 
 @dataclass(slots=True)
 class StreamedReply:
-    """A reply while it arrives. `complete` says that the provider ended it; nothing else is an end."""
+    """A reply while it arrives.
+
+    `begun` says that something of it came, and `complete` that the provider ended it; nothing else is an end.
+    """
 
     model: str | None = None
     stop_reason: str | None = None
+    begun: bool = False
     complete: bool = False
     _blocks: dict[int, Block] = field(default_factory=dict)
-    _json: dict[int, str] = field(default_factory=dict)
+    _parts: dict[int, dict[str, list[str]]] = field(default_factory=dict)
+    _whole: set[int] = field(default_factory=set)
     _started: bool = False
     _tokens: dict[str, int] = field(default_factory=dict)
     _split: tuple[int, int] | None = None
@@ -48,9 +57,10 @@ class StreamedReply:
     def add(self, event: Mapping[str, Any]) -> None:
         """Take the next event; an unknown type is passed over. Raises UnexpectedReply."""
         kind = event.get("type")
+        self.begun = True
         if kind == "message_start":
             self._start(_mapping(event.get("message")))
-        elif kind in {"content_block_start", "content_block_delta", "message_delta", "message_stop"}:
+        elif kind in _LATER:
             if not self._started or self.complete:
                 raise UnexpectedReply(f"the stream holds {kind} where none can be")
             self._continue(kind, event)
@@ -61,24 +71,26 @@ class StreamedReply:
         if self._unknown is not None:
             raise UnexpectedReply(f"a content block was extended by {self._unknown!r}, which is not known here")
         blocks = [self._finished(index) for index in sorted(self._blocks)]
-        try:
-            json.dumps(blocks, ensure_ascii=False, allow_nan=False).encode()
-        except ValueError:
-            raise UnexpectedReply("a content block holds what JSON can't") from None
+        if not _is_json(blocks):
+            raise UnexpectedReply("a content block holds what JSON can't")
+        return blocks
+
+    @property
+    def partial(self) -> list[Block]:
+        """What can be told of a reply that broke off, or that can't be sent back: no tool call that isn't whole."""
+        blocks = []
+        for index in sorted(self._blocks):
+            with suppress(UnexpectedReply):
+                block = self._finished(index)
+                if _is_json(block) and (index in self._whole or block.get("type") != "tool_use"):
+                    blocks.append(block)
         return blocks
 
     @property
     def text(self) -> str:
         """The text of all text blocks."""
-        return "".join(str(block.get("text", "")) for block in self._in_order() if block.get("type") == "text")
-
-    @property
-    def tool_uses(self) -> list[ToolUse]:
-        """The calls of our tools, in order. Raises UnexpectedReply."""
-        uses = [block for block in self.content if block.get("type") == "tool_use"]
-        if not all(isinstance(use.get("id"), str) and isinstance(use.get("name"), str) for use in uses):
-            raise UnexpectedReply("a tool call has no id or no name")
-        return [ToolUse(use["id"], use["name"], use["input"]) for use in uses]
+        blocks = [(index, self._blocks[index]) for index in sorted(self._blocks)]
+        return "".join(self._joined(index, block, "text") for index, block in blocks if block.get("type") == "text")
 
     @property
     def usage(self) -> Usage | None:
@@ -122,18 +134,18 @@ class StreamedReply:
             if index in self._blocks:
                 raise UnexpectedReply("a content block begins twice")
             self._blocks[index] = dict(_mapping(event.get("content_block")))
+        elif index not in self._blocks:
+            raise UnexpectedReply("a content block goes on that never began")
+        elif kind == "content_block_stop":
+            self._whole.add(index)
         else:
-            if index not in self._blocks:
-                raise UnexpectedReply("a content block goes on that never began")
             self._extend(index, self._blocks[index], _mapping(event.get("delta")))
 
     def _extend(self, index: int, block: Block, delta: Mapping[str, Any]) -> None:
         kind = delta.get("type")
         if kind in _APPENDED:
             name = _APPENDED[kind]
-            block[name] = str(block.get(name) or "") + str(delta.get(name) or "")
-        elif kind == "input_json_delta":
-            self._json[index] = self._json.get(index, "") + str(delta.get("partial_json") or "")
+            self._parts.setdefault(index, {}).setdefault(name, []).append(str(delta.get(name) or ""))
         elif kind == "signature_delta":
             block["signature"] = delta.get("signature")
         elif kind == "citations_delta":
@@ -143,19 +155,22 @@ class StreamedReply:
 
     def _finished(self, index: int) -> Block:
         block = self._blocks[index]
-        written = self._json.get(index)
+        grown = {
+            name: self._joined(index, block, name) for name in self._parts.get(index, ()) if name != "partial_json"
+        }
+        written = self._joined(index, {}, "partial_json")
         if not written:
-            return block
+            return {**block, **grown}
         try:
             tool_input = json.loads(written)
         except (ValueError, RecursionError):
             tool_input = None
         if not isinstance(tool_input, dict):
             raise UnexpectedReply("the input of a tool call is no JSON object")
-        return {**block, "input": tool_input}
+        return {**block, **grown, "input": tool_input}
 
-    def _in_order(self) -> list[Block]:
-        return [self._blocks[index] for index in sorted(self._blocks)]
+    def _joined(self, index: int, block: Block, name: str) -> str:
+        return str(block.get(name) or "") + "".join(self._parts.get(index, {}).get(name, ()))
 
     def _merge(self, usage: Mapping[str, Any]) -> None:
         """Later figures are totals and replace earlier ones; an absent one changes nothing."""
@@ -164,3 +179,20 @@ class StreamedReply:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_json(said: object) -> bool:
+    try:
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
+
+
+def tool_uses_in(content: Sequence[Block]) -> list[ToolUse]:
+    """The calls of our tools in a reply's content, in order. Raises UnexpectedReply."""
+    uses = [block for block in content if block.get("type") == "tool_use"]
+    forms = {"id": str, "name": str, "input": dict}
+    if not all(isinstance(use.get(name), form) for use in uses for name, form in forms.items()):
+        raise UnexpectedReply("a tool call lacks its id, its name or its input")
+    return [ToolUse(use["id"], use["name"], use["input"]) for use in uses]

@@ -71,7 +71,8 @@ def _refuse_part_of_git(root: Path) -> None:
     if top is None:
         return
     inside = root.relative_to(top).as_posix()
-    if ".git" in inside.split("/") or run_git(top / ".git", "ls-tree", "-z", "--full-tree", "HEAD", "--", inside):
+    listing = ("--literal-pathspecs", "ls-tree", "-z", "--full-tree", "HEAD", "--", inside)
+    if ".git" in inside.split("/") or run_git(top / ".git", *listing):
         raise RepositoryUnusable(f"{root} is a part of the checkout {top}; name {top} itself")
 
 
@@ -81,6 +82,8 @@ def _refuse_foreign_git_directory(root: Path) -> None:
     if link.is_symlink():
         raise RepositoryUnusable(f"{link} is a symbolic link; name the checkout that it leads to")
     if link.is_dir():
+        if _exists(link / "commondir") or (link / "objects").is_symlink():
+            raise RepositoryUnusable(f"{link} leads to the objects of another repository")
         return
     target = run_git(link, "rev-parse", "--absolute-git-dir")
     if target is None:

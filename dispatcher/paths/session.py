@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, Usage
+from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.paths.claude import Failure, UnexpectedReply, failure_of
-from dispatcher.paths.observation import SessionTotals
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.session_events import Event
+from dispatcher.paths.session_event import Event, texts_of
 from dispatcher.paths.session_leaving import despite_cancellation
-from dispatcher.paths.session_steps import Answer
-from dispatcher.paths.wire import count
+from dispatcher.paths.session_steps import Answer, Confirmation
+from dispatcher.paths.session_totals import totals_of
+from dispatcher.paths.sums import SessionTotals
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
     from anthropic.types.beta import BetaManagedAgentsSession
-    from anthropic.types.beta.sessions import BetaManagedAgentsEventParams, BetaManagedAgentsStreamSessionEvents
+    from anthropic.types.beta.sessions import (
+        BetaManagedAgentsEventParams,
+        BetaManagedAgentsStreamSessionEvents,
+    )
 
 logger = logging.getLogger(__name__)
 
-NANOUSD_PER_CENT = 10_000_000
+AT_REST = frozenset({"idle", "terminated"})
+"""The statuses of a session in which nothing runs."""
 
+ANSWER_S = 15.0
+"""The longest wait for an answer that isn't a stream; the SDK's own limit is ten minutes."""
+
+_STREAM_READ_S = 600.0
 _PUT_AWAY_S = 10.0
-_MOST_SECONDS = 1_000_000
-_MOST_DIGITS = 9
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _HISTORY_PAGE = 1000
@@ -68,9 +74,21 @@ def failing_at(stage: ErrorStage, secrets: tuple[str, ...] = ()) -> Iterator[Non
         raise Failed(failure, stage) from error
 
 
+class Pause:
+    """The pause between the tries of a loop that goes on for as long as it is let; each is longer than the last."""
+
+    def __init__(self) -> None:
+        self._seconds = _FIRST_PAUSE_S
+
+    async def __call__(self) -> None:
+        """Let it pass."""
+        await asyncio.sleep(self._seconds)
+        self._seconds = min(2 * self._seconds, _LONGEST_PAUSE_S)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteSession:
-    """A session by its id. Every method raises Failed; nothing is sent twice."""
+    """A session by its id. Every method raises Failed; each sends its request once, unless it says otherwise."""
 
     client: AsyncAnthropic
     session_id: str
@@ -83,20 +101,19 @@ class RemoteSession:
                 raise UnexpectedReply("a sent message came back without its id")
             return message_id
 
-    async def answer(self, answers: Iterable[Answer]) -> None:
-        """Give the results of custom tool uses."""
-        with failing_at(ErrorStage.REQUEST):
-            await self._send(
-                [
-                    {
-                        "type": "user.custom_tool_result",
-                        "custom_tool_use_id": answer.use_id,
-                        "content": [{"type": "text", "text": answer.text}],
-                        "is_error": answer.is_error,
-                    }
-                    for answer in answers
-                ]
+    async def said(self) -> list[Event]:
+        """The user's messages so far, oldest first."""
+        with failing_at(ErrorStage.STREAM):
+            listed = self.client.beta.sessions.events.list(
+                self.session_id, types=["user.message"], limit=_HISTORY_PAGE, order="asc"
             )
+            events = [in_json_form(event) async for event in listed]
+        return [event for event in events if event.get("type") == "user.message"]
+
+    async def answer(self, answers: Iterable[Answer | Confirmation]) -> None:
+        """Give the results of custom tool uses, and the permissions that built-in ones wait for."""
+        with failing_at(ErrorStage.REQUEST):
+            await self._send([_answer_event(answer) for answer in answers])
 
     async def interrupt(self) -> None:
         """Ask the session to stop what it does."""
@@ -106,7 +123,7 @@ class RemoteSession:
     async def stream(self) -> AsyncStream[BetaManagedAgentsStreamSessionEvents]:
         """Open the stream of what happens from now on."""
         with failing_at(ErrorStage.STREAM):
-            return await self.client.beta.sessions.events.stream(self.session_id)
+            return await self.client.beta.sessions.events.stream(self.session_id, timeout=_STREAM_READ_S)
 
     async def history(self) -> list[Event]:
         """Everything that has happened so far, oldest first."""
@@ -114,20 +131,24 @@ class RemoteSession:
             listed = self.client.beta.sessions.events.list(self.session_id, limit=_HISTORY_PAGE, order="asc")
             return [in_json_form(event) async for event in listed]
 
-    async def totals_at_rest(self) -> SessionTotals:
-        """The session's own count, once nothing runs in it; its status can lag behind its events."""
-        pause = _FIRST_PAUSE_S
-        while True:
-            session = await self._retrieve()
-            if session.status in {"idle", "terminated"}:
-                return _totals(session)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+    async def retrieve(self) -> BetaManagedAgentsSession:
+        """The session as it stands; its status can lag behind its events."""
+        with failing_at(ErrorStage.SESSION):
+            return await self.client.beta.sessions.retrieve(self.session_id)
 
-    async def put_away(self, *, may_run: bool) -> None:
-        """Archive the session within some seconds, whatever cancels. Never fails; says so in the program's log."""
-        if not await despite_cancellation(lambda: self.archive(may_run=may_run), _PUT_AWAY_S):
+    async def totals_at_rest(self) -> SessionTotals:
+        """The session's own count over all its turns, looked for until nothing runs in it."""
+        pause = Pause()
+        while (session := await self.retrieve()).status not in AT_REST:
+            await pause()
+        return totals_of(session)
+
+    async def put_away(self, *, may_run: bool) -> bool:
+        """Archive the session within some seconds, whatever cancels; returns whether it is, and logs where it isn't."""
+        archived = await despite_cancellation(lambda: self.archive(may_run=may_run), _PUT_AWAY_S)
+        if not archived:
             logger.warning("session %s could not be archived; it may still run", self.session_id)
+        return archived
 
     async def archive(self, *, may_run: bool) -> None:
         """Archive the session, so that nothing can run in it any more; tries until it is, or is gone.
@@ -135,29 +156,43 @@ class RemoteSession:
         A running session can't be archived. Where it may still run it is interrupted first; else its status only lags
         behind, and an interrupt would stay in the history of a turn that ended well.
         """
-        pause = _FIRST_PAUSE_S
+        pause = Pause()
         while not await self._archived(may_run=may_run):
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            await pause()
 
     async def _archived(self, *, may_run: bool) -> bool:
         with suppress(Failed), failing_at(ErrorStage.SESSION):
             await self.client.beta.sessions.archive(self.session_id)
             return True
         try:
-            if (await self._retrieve()).status == "running" and may_run:
+            if (await self.retrieve()).status not in AT_REST and may_run:
                 await self.interrupt()
         except Failed as failed:
             return failed.failure.error_type is ErrorType.NOT_FOUND
         return False
 
-    async def _retrieve(self) -> BetaManagedAgentsSession:
-        with failing_at(ErrorStage.SESSION):
-            return await self.client.beta.sessions.retrieve(self.session_id)
-
     async def _send(self, events: list[BetaManagedAgentsEventParams]) -> str | None:
         sent = await self.client.beta.sessions.events.send(self.session_id, events=events)
         return sent.data[0].id if sent.data else None
+
+
+def _answer_event(answer: Answer | Confirmation) -> BetaManagedAgentsEventParams:
+    if isinstance(answer, Answer):
+        return {
+            "type": "user.custom_tool_result",
+            "custom_tool_use_id": answer.use_id,
+            "content": [{"type": "text", "text": answer.text}],
+            "is_error": answer.is_error,
+        }
+    if answer.deny_message is None:
+        return {"type": "user.tool_confirmation", "tool_use_id": answer.use_id, "result": "allow"}
+    denial = answer.deny_message
+    return {
+        "type": "user.tool_confirmation",
+        "tool_use_id": answer.use_id,
+        "result": "deny",
+        "deny_message": denial,
+    }
 
 
 def in_json_form(event: object) -> Event:
@@ -166,36 +201,10 @@ def in_json_form(event: object) -> Event:
     return {} if to_dict is None else to_dict(mode="json", warnings=False)
 
 
-def _totals(session: BetaManagedAgentsSession) -> SessionTotals:
-    usage: Any = session.usage
-    writes: Any = getattr(usage, "cache_creation", None)
-    writes_5m = count(getattr(writes, "ephemeral_5m_input_tokens", None))
-    writes_1h = count(getattr(writes, "ephemeral_1h_input_tokens", None))
-    return SessionTotals(
-        usage=Usage(
-            input_tokens=count(getattr(usage, "input_tokens", None)),
-            output_tokens=count(getattr(usage, "output_tokens", None)),
-            cache_read_input_tokens=count(getattr(usage, "cache_read_input_tokens", None)),
-            cache_creation_input_tokens=None if writes_5m is None or writes_1h is None else writes_5m + writes_1h,
-            cache_creation_5m_input_tokens=writes_5m,
-            cache_creation_1h_input_tokens=writes_1h,
-        ),
-        active_ms=_milliseconds(getattr(usage, "active_seconds", None)),
-        list_cost_nanousd=_nanousd(getattr(usage, "list_cost", None)),
-    )
-
-
-def _milliseconds(seconds: object) -> int | None:
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _MOST_SECONDS:
-        return None
-    return count(round(seconds * 1000))
-
-
-def _nanousd(list_cost: Any) -> int | None:
-    """The platform's list cost, whole US cents in a string, in nano-dollars."""
-    amount = getattr(list_cost, "amount", None)
-    if getattr(list_cost, "currency", None) != "USD" or not isinstance(amount, str):
-        return None
-    if not amount.isdecimal() or len(amount) > _MOST_DIGITS:
-        return None
-    return int(amount) * NANOUSD_PER_CENT
+def message_in(said: Iterable[Event], text: str, before: Collection[str]) -> str | None:
+    """The id of the user's message with this text that wasn't there before; None where there is none."""
+    for event in said:
+        event_id = event.get("id")
+        if isinstance(event_id, str) and event_id and event_id not in before and "".join(texts_of(event)) == text:
+            return event_id
+    return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.paths.claude import one_sentence
 from dispatcher.paths.path import Outcome
+from dispatcher.paths.session_caps import last_request
 from dispatcher.paths.session_events import End, Stop, Submission, TurnState
 from dispatcher.paths.session_steps import read_report
 
@@ -26,6 +27,24 @@ _BY_STOP: Mapping[Stop, _Error] = {
         ErrorType.ITERATION_CAP,
         ErrorStage.REQUEST,
         "the iteration cap was reached before a report was submitted",
+    ),
+    Stop.TOOL_CALL_CAP: _Error(
+        EndedBy.TOOL_CALL_CAP,
+        ErrorType.TOOL_CALL_CAP,
+        ErrorStage.TOOLS,
+        "the cap on tool calls was reached before a report was submitted",
+    ),
+    Stop.TOKEN_CAP: _Error(
+        EndedBy.TOKEN_CAP,
+        ErrorType.TOKEN_CAP,
+        ErrorStage.REQUEST,
+        "the cap on tokens was reached before a report was submitted",
+    ),
+    Stop.COST_CAP: _Error(
+        EndedBy.COST_CAP,
+        ErrorType.COST_CAP,
+        ErrorStage.REQUEST,
+        "the cap on cost was reached before a report was submitted",
     ),
     Stop.REPOSITORY: _Error(
         EndedBy.FAILURE, ErrorType.REPOSITORY, ErrorStage.SESSION, "the platform could not mount the repository"
@@ -65,7 +84,7 @@ _BY_REASON: Mapping[str, _Error] = {
         EndedBy.FAILURE, ErrorType.RETRIES_EXHAUSTED, ErrorStage.REQUEST, "the platform's retries were exhausted"
     ),
     "budget_reached": _Error(
-        EndedBy.FAILURE, ErrorType.BUDGET_REACHED, ErrorStage.REQUEST, "the session's budget was reached"
+        EndedBy.COST_CAP, ErrorType.BUDGET_REACHED, ErrorStage.REQUEST, "the session's own budget was reached"
     ),
     "refusal": _Error(EndedBy.REFUSAL, ErrorType.REFUSAL, ErrorStage.OUTPUT, "the model refused"),
 }
@@ -81,8 +100,8 @@ def outcome_of(state: TurnState) -> Outcome:
     """The outcome of a turn that has its result, has ended, or was stopped.
 
     A report counts where it was accepted before anything else ended the turn, or where the turn ended by itself as
-    `end_turn` and its last message is a report. An interrupt, whoever sent it, a request beyond the cap and a
-    repository that isn't there are never a success.
+    `end_turn` and its last message is a report. An interrupt, whoever sent it, a request beyond what a cap allows and a
+    repository that isn't there are never a success. One that came after a cap, within its grace, is ended by that cap.
     """
     stop = _cause(state)
     if stop is not None:
@@ -105,8 +124,8 @@ def _cause(state: TurnState) -> Stop | None:
         return None
     if state.stopped is None and state.interrupted:
         return Stop.INTERRUPTED
-    if state.stopped is None and state.requests > state.iteration_cap:
-        return Stop.ITERATION_CAP
+    if state.stopped is None and state.requests > last_request(state):
+        return Stop(state.capped or EndedBy.ITERATION_CAP)
     return state.stopped
 
 
@@ -115,6 +134,8 @@ def _answered_in_text(state: TurnState) -> Outcome:
     read = read_report(text)
     if isinstance(read, Submission):
         return _succeeded(state, read)
+    if state.capped is not None:
+        return _failed(state, _BY_STOP[Stop(state.capped)], output_chars=len(text))
     problem = f"the turn ended without a valid report: {read[0]}" if text else "the turn ended without a report"
     error = _Error(EndedBy.FAILURE, ErrorType.OUTPUT_INVALID, ErrorStage.OUTPUT, problem)
     return _failed(state, error, output_chars=len(text))
@@ -123,11 +144,16 @@ def _answered_in_text(state: TurnState) -> Outcome:
 def _succeeded(state: TurnState, submission: Submission) -> Outcome:
     return Outcome(
         status=Status.SUCCESS,
-        ended_by=EndedBy.COMPLETED,
+        ended_by=state.capped or (EndedBy.ITERATION_CAP if _late_text(state) else EndedBy.COMPLETED),
         output=submission.report,
         output_chars=submission.chars,
         stop_reason=state.stop_reason,
     )
+
+
+def _late_text(state: TurnState) -> bool:
+    """Whether the report is the last message of a request that came after the iteration cap."""
+    return state.accepted is None and state.requests > state.caps.iterations
 
 
 def _failed(

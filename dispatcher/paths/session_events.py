@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
+from dispatcher.action.decision import Caps
+from dispatcher.action.observation import EndedBy
 from dispatcher.action.report import ResearchReport
+from dispatcher.paths.session_event import Event, inner, texts_of
 from dispatcher.paths.wire import word
-
-Event = Mapping[str, Any]
-"""An event in its JSON form; nothing in it is validated."""
 
 
 class Stop(StrEnum):
     """Why we stop a session ourselves."""
 
     ITERATION_CAP = "iteration_cap"
+    TOOL_CALL_CAP = "tool_call_cap"
+    TOKEN_CAP = "token_cap"  # noqa: S105 - a model's tokens
+    COST_CAP = "cost_cap"
     REPOSITORY = "repository"
     OUTPUT_INVALID = "output_invalid"
     INTERRUPTED = "interrupted"
@@ -48,14 +50,28 @@ class CustomUse:
     input: object
 
 
+@dataclass(frozen=True, slots=True)
+class ToolAsk:
+    """One call of a built-in tool that waits for our permission."""
+
+    use_id: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What is known of the reply to the latest model request."""
+    """What is known of the reply to the latest model request; `calls_before` counts the tool calls before it."""
 
-    start_id: object = None
+    start_id: str | None = None
     ended: bool = False
     uses_tools: bool = False
     awaits_us: bool = False
+    calls_before: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the request has begun and not ended."""
+        return self.start_id is not None and not self.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +86,32 @@ class Submission:
 class TurnState:
     """Everything that the events after our message have said so far.
 
-    `message_id` is the id of our message, empty while it isn't known; nothing counts until it is.
-    `requests` counts model requests begun. `required` are the ids that the session waits for, `answered` those that
-    were answered, and `corrected` says that a report was sent back. `dead` and `repository_error` are types of a
-    `session.error` that leaves nothing to wait for. `interrupted` is a `user.interrupt` that isn't ours and came
-    before a report was accepted. `stop_reason` is the provider's word at the latest idle.
+    `message_id` is the id of our message, empty while it isn't known; nothing counts until it is. `caps` are those in
+    force and `grace` is how many requests may follow a cap for the answer alone.
+    `requests` counts model requests begun and `tool_calls` the calls of built-in tools that run or ran. `required` are
+    the ids that the session waits for, `answered` those that we answered, `told` those whose answer has arrived there,
+    and `corrected` says that a report was sent back. `capped` is the cap that the model was told is reached, and
+    `answer_by` the last request for its answer. `dead` and `repository_error` are types of a `session.error` that
+    leaves nothing to wait for. `interrupted` is a `user.interrupt` that isn't ours and came before a report was
+    accepted. `stop_reason` is the provider's word at the latest idle.
     """
 
-    iteration_cap: int
+    caps: Caps
+    grace: int = 0
     message_id: str = ""
     begun: bool = False
     seen: frozenset[str] = frozenset()
     requests: int = 0
+    tool_calls: int = 0
     reply: Reply = Reply()
     custom_uses: tuple[CustomUse, ...] = ()
+    asks: tuple[ToolAsk, ...] = ()
     required: tuple[str, ...] = ()
     answered: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset()
     corrected: bool = False
+    capped: EndedBy | None = None
+    answer_by: int | None = None
     accepted: Submission | None = None
     last_text: str | None = None
     dead: str | None = None
@@ -119,26 +144,22 @@ def reduce(state: TurnState, event: Event) -> TurnState:
     return rule(state, event) if rule else state
 
 
-def inner(event: Event, *names: str) -> Any:
-    """A value inside an event; None where anything on the way is missing or of another form."""
-    value: Any = event
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
 def _request_started(state: TurnState, event: Event) -> TurnState:
-    return replace(state, requests=state.requests + 1, reply=Reply(start_id=event.get("id")))
+    reply = Reply(start_id=str(event.get("id")), calls_before=state.tool_calls)
+    return replace(state, requests=state.requests + 1, reply=reply)
 
 
 def _request_ended(state: TurnState, event: Event) -> TurnState:
-    if event.get("model_request_start_id") != state.reply.start_id:
+    if str(event.get("model_request_start_id")) != state.reply.start_id:
         return state
     return replace(state, reply=replace(state.reply, ended=True))
 
 
-def _tool_used(state: TurnState, _event: Event) -> TurnState:
-    return replace(state, reply=replace(state.reply, uses_tools=True))
+def _tool_used(state: TurnState, event: Event) -> TurnState:
+    if event.get("evaluated_permission") == "ask":
+        ask = ToolAsk(str(event.get("id")), str(event.get("name")))
+        return replace(state, reply=replace(state.reply, awaits_us=True), asks=(*state.asks, ask))
+    return replace(state, reply=replace(state.reply, uses_tools=True), tool_calls=state.tool_calls + 1)
 
 
 def _custom_tool_used(state: TurnState, event: Event) -> TurnState:
@@ -147,15 +168,19 @@ def _custom_tool_used(state: TurnState, event: Event) -> TurnState:
 
 
 def _custom_tool_answered(state: TurnState, event: Event) -> TurnState:
-    return replace(state, answered=state.answered | {str(event.get("custom_tool_use_id"))})
+    return _told(state, str(event.get("custom_tool_use_id")))
+
+
+def _tool_confirmed(state: TurnState, event: Event) -> TurnState:
+    return _told(state, str(event.get("tool_use_id")))
+
+
+def _told(state: TurnState, use_id: str) -> TurnState:
+    return replace(state, answered=state.answered | {use_id}, told=state.told | {use_id})
 
 
 def _message(state: TurnState, event: Event) -> TurnState:
-    content = event.get("content")
-    blocks = content if isinstance(content, list) else []
-    return replace(
-        state, last_text="".join(t for t in (inner(block, "text") for block in blocks) if isinstance(t, str))
-    )
+    return replace(state, last_text="".join(texts_of(event)))
 
 
 def _interrupted(state: TurnState, _event: Event) -> TurnState:
@@ -197,6 +222,7 @@ _RULES: Mapping[str, Callable[[TurnState, Event], TurnState]] = {
     "agent.mcp_tool_use": _tool_used,
     "agent.custom_tool_use": _custom_tool_used,
     "user.custom_tool_result": _custom_tool_answered,
+    "user.tool_confirmation": _tool_confirmed,
     "agent.message": _message,
     "user.interrupt": _interrupted,
     "session.error": _errored,

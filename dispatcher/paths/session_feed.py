@@ -1,4 +1,4 @@
-"""The events of a session as they arrive, across broken connections."""
+"""The events of a session as they arrive, across connections that break or fall silent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from dispatcher.action.observation import ErrorStage, ErrorType
 from dispatcher.paths.claude import Failure
-from dispatcher.paths.session import Failed, RemoteSession, failing_at, in_json_form
-from dispatcher.paths.session_events import Event
+from dispatcher.paths.session import ANSWER_S, Failed, RemoteSession, failing_at, in_json_form
+from dispatcher.paths.session_event import Event
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_FRUITLESS = 5
 """Connections in a row that may be lost without news before the stream counts as lost."""
+
+SILENCE_S = 15.0
+"""After so many seconds without news the history is looked at: a stream may be open and deliver nothing."""
 
 _FIRST_PAUSE_S = 0.05
 _LASTING = frozenset(
@@ -44,33 +47,49 @@ class SessionFeed:
     """The session's events from the moment it is opened.
 
     A stream doesn't replay, so after a loss a new one is opened first and the whole history is read then: nothing is
-    missed, and much arrives twice.
+    missed, and much arrives twice. A stream on which news was missed counts as lost.
     """
 
-    def __init__(self, session: RemoteSession) -> None:
+    def __init__(self, session: RemoteSession, silence_s: float) -> None:
         self._session = session
+        self._silence_s = silence_s
+        self._news_at = asyncio.get_running_loop().time()
+        self._looked_up = False
+        self._is_deaf = False
         self._stream: AsyncStream[BetaManagedAgentsStreamSessionEvents] | None = None
         self._arriving: asyncio.Task[BetaManagedAgentsStreamSessionEvents] | None = None
         self._fruitless = 0
 
     async def open(self) -> None:
-        """Connect. Raises Failed."""
-        self._stream = await self._session.stream()
+        """Connect. Raises Failed, also where that takes too long: a stream has no time limit of its own."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                self._stream = await self._session.stream()
+        except TimeoutError:
+            raise Failed(_NOT_OPENED, ErrorStage.STREAM) from None
 
     async def next(self, timeout_s: float | None = None) -> Heard:
         """What arrives next; nothing where that takes longer than the timeout.
 
         Raises Failed where the stream is lost for good: its end before the turn's is no end.
         """
+        self._looked_up = False
         try:
-            event = await self._arrival(timeout_s)
+            if self._is_deaf:
+                return Heard(await self._reopened(), live=False)
+            left_s = self._news_at + self._silence_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return Heard(await self._look_up(), live=False)
+            event = await self._arrival(left_s if timeout_s is None else min(timeout_s, left_s))
         except Failed as lost:
             return Heard(await self._again(lost), live=False)
         return Heard(() if event is None else (event,))
 
     def had_news(self) -> None:
-        """The last that arrived was new, so the connection is worth having."""
+        """The last that arrived was new, so the connection is worth having, unless it wasn't what brought it."""
         self._fruitless = 0
+        self._news_at = asyncio.get_running_loop().time()
+        self._is_deaf = self._looked_up
 
     async def close(self) -> None:
         """Disconnect; what runs in the session runs on. Can be taken up again where it was cancelled."""
@@ -100,14 +119,29 @@ class SessionFeed:
         except StopAsyncIteration:
             raise Failed(_TRUNCATED, ErrorStage.STREAM) from None
 
+    async def _look_up(self) -> tuple[Event, ...]:
+        self._news_at = asyncio.get_running_loop().time()
+        try:
+            events = tuple(await self._session.history())
+        except Failed as failed:
+            if not failed.failure.transient:
+                raise
+            return ()
+        self._looked_up = True
+        return events
+
+    async def _reopened(self) -> tuple[Event, ...]:
+        await self.close()
+        await self.open()
+        self._is_deaf = False
+        return tuple(await self._session.history())
+
     async def _again(self, lost: Failed) -> tuple[Event, ...]:
         while self._fruitless < MOST_FRUITLESS and lost.failure.error_type not in _LASTING:
             await asyncio.sleep(_FIRST_PAUSE_S * 2**self._fruitless)
             self._fruitless += 1
             try:
-                await self.close()
-                await self.open()
-                return tuple(await self._session.history())
+                return await self._reopened()
             except Failed as again:
                 lost = again
         raise lost
@@ -115,4 +149,7 @@ class SessionFeed:
 
 _TRUNCATED = Failure(
     error_type=ErrorType.STREAM_TRUNCATED, http_status=None, message="the event stream ended before the turn did"
+)
+_NOT_OPENED = Failure(
+    error_type=ErrorType.CONNECTION, http_status=None, message="the event stream did not open in time", transient=True
 )

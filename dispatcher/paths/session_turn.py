@@ -3,62 +3,86 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from dispatcher.action.event import CapReached
+from dispatcher.action.observation import EndedBy
 from dispatcher.paths.observation import Observer
+from dispatcher.paths.path import Job, Outcome
 from dispatcher.paths.session import Failed, RemoteSession
 from dispatcher.paths.session_ending import outcome_of
-from dispatcher.paths.session_events import Event, TurnState, reduce
+from dispatcher.paths.session_events import End, Stop
 from dispatcher.paths.session_feed import SessionFeed
-from dispatcher.paths.session_steps import Answer, Done, Halt, Respond, Wait, next_step, responded
-from dispatcher.paths.session_watch import SessionWatch
+from dispatcher.paths.session_saying import Saying
+from dispatcher.paths.session_sending import Sending
+from dispatcher.paths.session_so_far import Before, TurnSoFar
+from dispatcher.paths.session_steps import Answer, Confirmation, Done, Halt, Respond, Wait, next_step, responded
+from dispatcher.paths.session_stopping import stop
+from dispatcher.paths.wire import word
 
 DRAIN_S = 2.0
 """The caller's longest wait after the report is accepted, and for the totals of a turn that has ended."""
 
-STOP_S = 5.0
-"""The longest wait for a session that we interrupt to go idle."""
-
 SETTLE_S = 0.1
 """How long nothing must arrive before a reply counts as announced in full; see `session_steps`."""
 
+_CAPS: Mapping[Stop, EndedBy] = {Stop(cap): cap for cap in EndedBy if cap.endswith("_cap")}
+
 
 class SessionTurn:
-    """A turn of a fresh session.
+    """A turn of a session, its first or a later one.
 
-    `state` is what its events said so far, `decided_ns` when the outcome was certain, and `ended_in_order` says that
-    the turn ended by itself and nothing is left to do but to archive the session.
+    `decided_ns` is when the outcome was certain, and `ended_in_order` says that the turn ended by itself and nothing is
+    left to do but to put the session away, or to keep it.
     """
 
-    def __init__(self, session: RemoteSession, observer: Observer, *, model: str, iteration_cap: int) -> None:
-        self.state = TurnState(iteration_cap=iteration_cap)
+    def __init__(
+        self, session: RemoteSession, observer: Observer, job: Job, *, text: str, before: Before, silence_s: float
+    ) -> None:
         self.decided_ns: int | None = None
         self.ended_in_order = False
         self.archived = False
-        self._session = session
-        self._observer = observer
-        self._feed = SessionFeed(session)
-        self._watch = SessionWatch(observer, model)
-        self._saying: asyncio.Task[str] | None = None
-        self._last_answers: tuple[Answer, ...] = ()
-        self._interrupted = False
+        self._so_far = TurnSoFar(session, observer, job, before)
+        self._sending = Sending.of(job, observer)
+        self._feed = SessionFeed(session, silence_s)
+        self._saying = Saying(session, text, before.message_ids)
+        self._last_answers: tuple[Answer | Confirmation, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the turn ended, once it has its result, has ended, or is to be stopped."""
+        return outcome_of(self._so_far.state)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was said in the session, so that it is as it was."""
+        return not self._saying.may_have_landed
 
     @property
     def at_rest(self) -> bool:
-        """Whether nothing can run in the session: nothing was said yet, or the turn ended by itself."""
-        return self._saying is None or self.state.end is not None
+        """Whether nothing can run in the session: nothing was said, or the turn ended by itself."""
+        return self.untouched or self._so_far.state.end is not None
 
-    async def carry_out(self, text: str) -> None:
-        """Say the text, follow what happens, and read what the session cost where it ended by itself. Raises Failed.
+    @property
+    def can_be_followed(self) -> bool:
+        """Whether another turn may go on in the session: this one was answered, and nothing is left of it."""
+        state = self._so_far.state
+        return state.end is End.IDLE and state.stop_reason == "end_turn" and self.outcome.output is not None
 
-        The stream is opened first, because it doesn't replay.
-        """
-        await self._feed.open()
-        # Shielded, because a message that is on its way can't be taken back: only what it starts can be interrupted.
-        self._saying = asyncio.ensure_future(self._session.say(text))
-        self.state = replace(self.state, message_id=await asyncio.shield(self._saying))
+    async def ask(self) -> None:
+        """Say the message, once. Raises Failed. The stream is opened first, because it doesn't replay."""
+        await self._sending(self._feed.open)
+        message_id = await self._sending(self._saying.once, self._saying.landed)
+        self._so_far.state = replace(self._so_far.state, message_id=message_id)
+
+    async def follow(self) -> None:
+        """Follow what happens, and read what the turn cost where it ended by itself. Raises Failed."""
         await self._follow()
+        if self._so_far.state.accepted is None and self.outcome.output is not None:
+            # An interrupted turn says `end_turn` too, and no stream is known to deliver every event.
+            await self._sending(self._so_far.catch_up)
         self._decide()
         with suppress(Failed, TimeoutError):
             async with asyncio.timeout(DRAIN_S):
@@ -66,33 +90,38 @@ class SessionTurn:
         await self._feed.close()
         self.ended_in_order = self.at_rest
 
-    async def wind_down(self) -> None:
-        """Leave nothing running, read what the session cost, archive it. Never raises Failed.
+    async def wind_down(self, *, archives: bool) -> None:
+        """Leave nothing running, read what the turn cost, and archive the session where asked. Never raises Failed.
 
         Can be taken up again where it was cancelled, and tries for as long as it is let.
         """
         await self._feed.close()
         with suppress(Failed):
             if not self.at_rest:
-                await self._stop()
-            elif self._observer.totals is None:
-                self._observer.totals = await self._session.totals_at_rest()
-        await self._session.archive(may_run=not self.at_rest)
-        self.archived = True
+                await stop(self._so_far, self._saying)
+            elif self._so_far.observer.totals is None:
+                await self._so_far.count()
+        if archives:
+            await self._so_far.session.archive(may_run=not self.at_rest)
+            self.archived = True
 
     def give_up(self) -> None:
-        """End what is still on its way."""
-        if self._saying is not None:
-            self._saying.cancel()
+        """Wait no longer for what is still on its way."""
+        self._saying.give_up()
+
+    async def disconnect(self) -> None:
+        """Close the stream; what runs in the session runs on."""
+        await self._feed.close()
 
     async def _follow(self) -> None:
         quiet = False
         while True:
-            match next_step(self.state, quiet=quiet):
+            match next_step(self._so_far.state, self._so_far.watch.spent, quiet=quiet):
                 case Done():
                     return
-                case Halt(stop):
-                    self.state = replace(self.state, stopped=stop)
+                case Halt(reason):
+                    self._tell_cap(_CAPS.get(reason))
+                    self._so_far.state = replace(self._so_far.state, stopped=reason)
                     return
                 case Respond() as step:
                     await self._respond(step)
@@ -100,65 +129,56 @@ class SessionTurn:
                     quiet = not await self._hear(SETTLE_S if settling else None)
 
     async def _respond(self, step: Respond) -> None:
-        self.state = responded(self.state, step)
+        observer = self._so_far.observer
+        self._tell_cap(step.capped)
+        self._so_far.state = responded(self._so_far.state, step)
         for answer in step.answers:
-            self._observer.tool(failed=answer.is_error)
+            if isinstance(answer, Answer):
+                observer.tool(word(answer.name), failed=answer.is_error)
+            elif answer.deny_message is not None:
+                self._so_far.watch.deny(answer.use_id)
+        if step.corrects:
+            observer.repair()
         if step.accepted is None:
-            await self._session.answer(step.answers)
+            await self._answer(step.answers)
         else:
             self._last_answers = step.answers
 
+    def _tell_cap(self, cap: EndedBy | None) -> None:
+        if cap is not None and self._so_far.state.capped is None:
+            self._so_far.observer.tell(CapReached(ended_by=cap))
+
+    async def _answer(self, answers: tuple[Answer | Confirmation, ...]) -> None:
+        async def send() -> bool:
+            await self._so_far.session.answer(answers)
+            return True
+
+        async def landed() -> bool | None:
+            await self._so_far.catch_up()
+            return True if self._so_far.state.told >= {answer.use_id for answer in answers} else None
+
+        await self._sending(send, landed)
+
     def _decide(self) -> None:
         """From here on the wait is ours: a report that is in hand stays, whatever becomes of the session."""
-        self.decided_ns = self._observer.clock()
-        outcome = outcome_of(self.state)
+        observer, outcome = self._so_far.observer, self.outcome
+        self.decided_ns = observer.clock()
         if outcome.output is not None:
-            self._observer.accept(outcome)
+            observer.accept(outcome)
 
     async def _drain(self) -> None:
         if self._last_answers:
-            await self._session.answer(self._last_answers)
-            while self.state.end is None:
+            await self._answer(self._last_answers)
+            # Whatever else it may ask for now, nobody will answer.
+            while self._so_far.state.end is None and not self._so_far.state.unanswered:
                 await self._hear()
-        if self.state.end is not None:
-            self._observer.totals = await self._session.totals_at_rest()
+        if self._so_far.state.end is not None:
+            await self._sending(self._so_far.count)
+            while self._so_far.watch.awaits_usage:
+                await self._hear()
 
     async def _hear(self, timeout_s: float | None = None) -> bool:
-        heard = await self._feed.next(timeout_s)
-        before = self.state
-        for event in heard.events:
-            self._take(event, live=heard.live)
-        if self.state is not before:
+        heard, so_far = await self._feed.next(timeout_s), self._so_far
+        if so_far.take(heard.events, live=True) if heard.live else so_far.take_history(heard.events):
             self._feed.had_news()
         return bool(heard.events)
-
-    def _take(self, event: Event, *, live: bool) -> None:
-        before = self.state
-        self.state = reduce(before, event)
-        if self.state is not before:
-            self._watch.note(event, live=live)
-
-    async def _stop(self) -> None:
-        await self._settle_message()
-        if not self._interrupted:
-            with suppress(Failed):
-                await self._session.interrupt()
-            self._interrupted = True
-        totals = await self._session.totals_at_rest()
-        history = await self._session.history()
-        if not self.state.message_id:
-            # The answer to our message got lost on the way; in a fresh session there is no other message.
-            found = (event.get("id") for event in history if event.get("type") == "user.message")
-            self.state = replace(self.state, message_id=str(next(found, "")))
-        for event in history:
-            self._take(event, live=False)
-        self._observer.totals = totals
-
-    async def _settle_message(self) -> None:
-        if self._saying is None or self.state.message_id:
-            return
-        await asyncio.wait({self._saying})
-        # A loop that ends has cancelled it too; the history says then whether it landed.
-        if not self._saying.cancelled():
-            with suppress(Failed):
-                self.state = replace(self.state, message_id=self._saying.result())

@@ -34,7 +34,7 @@ MARKERS: Mapping[PathName, Mapping[Marker, str]] = {
         Marker.FIRST_TEXT: "the first text delta has arrived",
     },
     PathName.MANAGED: {
-        Marker.READY: "the creation of the session is acknowledged",
+        Marker.READY: "the session is there: its creation is acknowledged, or an earlier turn's can go on",
         Marker.SESSION_DONE: "the first span.model_request_start has arrived; the container's start lies before it",
         Marker.FIRST_TOKEN: "the first event of model output (agent.*) has arrived",
         Marker.FIRST_TEXT: "the first agent.message has arrived",

@@ -22,7 +22,9 @@ TOOLS: tuple[dict[str, Any], ...] = (
             "properties": {
                 "pattern": {
                     "type": "string",
-                    "description": "POSIX extended regular expression, as for grep -E; case matters.",
+                    "description": "Regular expression, looked for within each line; case matters. Known are . [a-z] "
+                    "[^a-z] ( ) | * + ? {2,5} ^ $ \\b \\w \\d \\s and a backslash before any other of these to mean "
+                    "itself; no look-around, back-references or flags.",
                 },
                 "path_glob": _GLOB,
             },

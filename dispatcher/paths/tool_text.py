@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
-MAX_MATCHES = 200
+from dispatcher.paths.matches import Found
+
 MAX_PATHS = 1_000
 MAX_TEXT_BYTES = 60_000
 _MATCH_CHARS = 300
 _LINE_CHARS = 2_000
-_LINE_BUFFER_BYTES = 8_192
-_FIELDS = 3
 
 
-@dataclass(slots=True)
-class MatchReader:
-    """Reads the output of `git grep -n -z` as it comes; `wanted` says which paths count.
-
-    `prefix` stands before every path and is dropped. A line is kept no further than it is shown.
-    """
-
-    wanted: Callable[[str], bool]
-    prefix: bytes = b""
-    matches: list[str] = field(default_factory=list)
-    has_more: bool = False
-    _partial: bytearray = field(default_factory=bytearray)
-
-    def feed(self, chunk: bytes) -> bool:
-        """Take the next bytes; False when there are matches enough."""
-        *ended, rest = chunk.split(b"\n")
-        for line in ended:
-            self._keep(line)
-            self._end_line()
-            if self.has_more:
-                return False
-        self._keep(rest)
-        return True
-
-    def _keep(self, part: bytes) -> None:
-        self._partial += part[: _LINE_BUFFER_BYTES - len(self._partial)]
-
-    def _end_line(self) -> None:
-        fields = bytes(self._partial).split(b"\0", _FIELDS - 1)
-        self._partial.clear()
-        if len(fields) != _FIELDS or not fields[0].startswith(self.prefix):
-            return
-        path, number, text = (part.decode("utf-8", "replace") for part in fields)
-        path = path[len(self.prefix) :]
-        if not self.wanted(path):
-            return
-        if len(self.matches) == MAX_MATCHES:
-            self.has_more = True
-        else:
-            self.matches.append(f"{path}:{number}: {_clipped(text.removesuffix(chr(13)), _MATCH_CHARS)}")
-
-
-def matches_text(reader: MatchReader, *, stopped_after_s: float | None) -> str:
-    """The found lines; `stopped_after_s` says that time was up before everything was searched."""
-    shown = _within_bytes(reader.matches)
+def matches_text(found: Found, *, seconds: float) -> str:
+    """The found lines; `seconds` is the time that was up where the search was stopped."""
+    shown = _within_bytes(f"{one.path}:{one.number}: {_clipped(one.text, _MATCH_CHARS)}" for one in found.matches)
     notes = []
-    if stopped_after_s is not None:
-        notes.append(f"(stopped after {stopped_after_s:g} s; there may be more: narrow the pattern or path_glob)")
-    elif reader.has_more or len(shown) < len(reader.matches):
-        notes.append(f"(only the first {len(shown)} matches are shown; narrow the pattern or path_glob)")
+    if found.timed_out:
+        notes.append(f"(stopped after {seconds:g} s; there may be more: narrow the pattern or path_glob)")
+    elif found.has_more or len(shown) < len(found.matches):
+        notes.append(f"(only {len(shown)} of the matches are shown; narrow the pattern or path_glob)")
     elif not shown:
         notes.append("(no line matches)")
     return "\n".join([*shown, *notes])

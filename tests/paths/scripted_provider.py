@@ -71,7 +71,7 @@ def tool_block(use_id: str, name: str, tool_input: object) -> tuple[Event, list[
     return start, [{"type": "input_json_delta", "partial_json": half} for half in halves]
 
 
-def answering(report: object = REPORT, stop_reason: str = "end_turn") -> Answer:
+def answering(report: object = REPORT, stop_reason: str | None = "end_turn") -> Answer:
     text = report if isinstance(report, str) else json.dumps(report)
     return streamed(reply_events([text_block(text[:10], text[10:])], stop_reason))
 

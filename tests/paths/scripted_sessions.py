@@ -23,12 +23,13 @@ class ScriptedSessions:
     """One session that plays a script once it gets a message.
 
     An event whose index is in `cut` isn't streamed: the connection ends there instead, abruptly or in good order, and
-    the event is only in the history. `twice` sends every event two times. `refuses` answers a request (method and end
-    of the path) with a status.
+    the event is only in the history, as are those in `unheard`. `twice` sends every event two times. `refuses` answers
+    a request (method and end of the path) with a status.
     """
 
     script: Sequence[Event]
     cut: Collection[int] = ()
+    unheard: Collection[int] = ()
     abruptly: bool = False
     twice: bool = False
     refuses: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class ScriptedSessions:
     history: list[Event] = field(default_factory=list)
     received: list[Event] = field(default_factory=list)
     created: list[Event] = field(default_factory=list)
+    updates: list[Event] = field(default_factory=list)
     status: str = "idle"
     connections: int = 0
     _streams: list[asyncio.Queue[Event | None]] = field(default_factory=list)
@@ -52,6 +54,10 @@ class ScriptedSessions:
     @property
     def answers(self) -> list[Event]:
         return [event for event in self.received if event["type"] == "user.custom_tool_result"]
+
+    @property
+    def confirmations(self) -> list[Event]:
+        return [event for event in self.received if event["type"] == "user.tool_confirmation"]
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[ScriptedSessions]:
@@ -88,7 +94,9 @@ class ScriptedSessions:
             Route("/v1/agents", self._list_nothing),
             Route("/v1/environments", self._list_nothing),
             Route("/v1/sessions", self._create, methods=["POST"]),
+            Route("/v1/sessions", self._list_sessions),
             Route(session, self._retrieve),
+            Route(session, self._update, methods=["POST"]),
             Route(f"{session}/archive", self._archive, methods=["POST"]),
             Route(f"{session}/events", self._list_events),
             Route(f"{session}/events", self._receive, methods=["POST"]),
@@ -114,6 +122,15 @@ class ScriptedSessions:
 
     async def _list_nothing(self, _request: Request) -> Response:
         return JSONResponse({"data": [], "next_page": None})
+
+    async def _list_sessions(self, request: Request) -> Response:
+        sessions = [body for body in self.created if "environment_id" in body]
+        found = [{"id": "sessions_1", "status": self.status, **body} for body in sessions]
+        return self._refusal(request) or JSONResponse({"data": found, "next_page": None})
+
+    async def _update(self, request: Request) -> Response:
+        self.updates.append(await request.json())
+        return await self._retrieve(request)
 
     async def _retrieve(self, request: Request) -> Response:
         return self._refusal(request) or JSONResponse(
@@ -143,8 +160,8 @@ class ScriptedSessions:
     def _take(self, event: Event) -> None:
         if event["type"] == "user.message":
             self.status = "running"
-            self._playing = asyncio.create_task(self._play())
-        elif event["type"] == "user.custom_tool_result":
+            self._playing = asyncio.create_task(self._play(event["content"]))
+        elif event["type"] in {"user.custom_tool_result", "user.tool_confirmation"}:
             self._emit(event)
             self._answered.set()
         elif event["type"] == "user.interrupt":
@@ -158,20 +175,24 @@ class ScriptedSessions:
         self._emit(idle("sevt_idle_interrupted"))
         self.status = "idle"
 
-    async def _play(self) -> None:
-        for index, event in enumerate(self.script):
-            if event is AWAIT_ANSWER:
+    async def _play(self, said: object) -> None:
+        for index, written in enumerate(self.script):
+            event = {**written, "content": said} if written.get("id") == MESSAGE_ID else written
+            if written is AWAIT_ANSWER:
                 self.status = "idle"
                 await self._answered.wait()
                 self._answered.clear()
                 self.status = "running"
                 continue
-            if event is FOREVER:
+            if written is FOREVER:
                 await asyncio.Event().wait()
             if self.cut:
                 await self._connected.wait()
             await asyncio.sleep(self.pause_s)
-            self._emit(event, cut=index in self.cut)
+            if index in self.unheard:
+                self.history.append(event)
+            else:
+                self._emit(event, cut=index in self.cut)
         self.status = "idle"
 
     def _emit(self, event: Event, *, cut: bool = False) -> None:

@@ -40,6 +40,11 @@ def tool_use(event_id: str, name: str = "read") -> Event:
     return {"type": "agent.tool_use", "id": event_id, "name": name, "input": {}}
 
 
+def asking(event_id: str, name: str = "read") -> Event:
+    """A tool use that waits for our permission."""
+    return {**tool_use(event_id, name), "evaluated_permission": "ask", "evaluation": {"type": "always_ask"}}
+
+
 def tool_result(event_id: str) -> Event:
     return {"type": "agent.tool_result", "id": f"{event_id}_result", "tool_use_id": event_id, "is_error": False}
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from managed_world import make_caps
 from session_scripts import (
     AWAIT_ANSWER,
     INVALID_REPORT,
@@ -31,7 +32,7 @@ from dispatcher.paths.session_ending import outcome_of
 from dispatcher.paths.session_events import Stop, Submission, TurnState, reduce
 from dispatcher.paths.session_steps import Done, Halt, Respond, Wait, next_step, responded
 
-START = TurnState(iteration_cap=3, message_id=MESSAGE_ID)
+START = TurnState(caps=make_caps(3), message_id=MESSAGE_ID)
 
 
 def after(events: Sequence[Event], state: TurnState = START) -> TurnState:

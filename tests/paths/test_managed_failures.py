@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 
 import pytest
 from managed_world import ANY_CHECKOUT, TOKEN, Watched, make_job, make_path, run_once
 from scripted_sessions import ScriptedSessions
-from session_scripts import FOREVER, SUBMITS, echo, request_end, request_start
+from session_scripts import SUBMITS
 from starlette.responses import JSONResponse
 
 from dispatcher.action.observation import ErrorStage, ErrorType, Status, UsageQuality
 from dispatcher.errors import LogUnavailable
-from dispatcher.paths.managed import LOG_ID_KEY, MOUNT_PATH
+from dispatcher.paths.managed_creation import LOG_ID_KEY, MOUNT_PATH
 from dispatcher.paths.repository import Checkout
+
+
+@dataclass(eq=False)
+class Refusing(ScriptedSessions):
+    """Refuses the first events that are sent to it, and doesn't take them."""
+
+    statuses: list[int] = field(default_factory=list)
+
+    async def _receive(self, request):
+        if self.statuses:
+            problem = {"type": "error", "error": {"message": "refused before it was taken"}}
+            return JSONResponse(problem, self.statuses.pop(0))
+        return await super()._receive(request)
 
 
 async def play(server: ScriptedSessions):
@@ -39,15 +53,29 @@ async def test_a_failure_before_the_message_is_told_with_its_stage(refused: tupl
 
 
 async def test_nothing_is_sent_twice():
-    """The message landed although its answer says otherwise; the run is stopped, and what it cost is known."""
-    script = [echo(), request_start(1), request_end(1), FOREVER]
-    server = ScriptedSessions(script, refuses={("POST", "/events"): 500})
+    """Everything that is sent lands although its answer says otherwise; it is found there, and the run goes on."""
+    server = ScriptedSessions(SUBMITS, refuses={("POST", "/events"): 500})
     outcome, seen = await play(server)
 
     sent = [event["type"] for event in server.received]
-    assert sent == ["user.message", "user.interrupt"]
-    assert (outcome.error_type, outcome.error_stage) == (ErrorType.PROVIDER_ERROR, ErrorStage.REQUEST)
-    assert (seen.iterations, seen.usage_quality) == (1, UsageQuality.SPLIT_INFERRED)
+    assert sent == ["user.message", "user.custom_tool_result"]
+    assert (outcome.status, seen.usage_quality, seen.retries) == (Status.SUCCESS, UsageQuality.SPLIT_INFERRED, 2)
+
+
+async def test_a_message_that_never_landed_is_sent_again():
+    server = Refusing(SUBMITS, statuses=[500])
+    outcome, seen = await play(server)
+
+    assert [event["type"] for event in server.received] == ["user.message", "user.custom_tool_result"]
+    assert (outcome.status, seen.retries) == (Status.SUCCESS, 1)
+
+
+async def test_what_lasts_is_not_sent_again_and_nothing_was_said():
+    server = Refusing(SUBMITS, statuses=[403])
+    outcome, seen = await play(server)
+
+    assert (outcome.error_type, outcome.error_stage) == (ErrorType.PERMISSION, ErrorStage.REQUEST)
+    assert (server.received, server.status, seen.retries) == ([], "terminated", 0)
 
 
 async def test_a_report_stands_although_its_acceptance_could_not_be_sent():

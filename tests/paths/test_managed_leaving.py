@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from managed_world import HAIKU, PRICES, URL, Watched, make_job, make_path, make_repository
+from managed_world import HAIKU, PRICES, URL, Watched, make_job, make_path, make_repository, make_sending
 from scripted_sessions import ScriptedSessions
 from session_scripts import AWAIT_ANSWER, FOREVER, REPORT, SUBMITS, Event, echo, idle, message, request_end
 
+from dispatcher.action.decision import CapMode
 from dispatcher.action.observation import EndedBy, Status
 from dispatcher.paths.repository import Checkout
 from dispatcher.simulator.config import SimulatorConfig
@@ -43,7 +44,7 @@ def test_a_loop_that_ends_at_any_moment_leaves_no_session_that_is_not_archived(
     watched = Watched()
 
     async def main() -> None:
-        await path._provisions.of(HAIKU)
+        await path._provisions.of(HAIKU, CapMode.INTERRUPT, make_sending())
         running = asyncio.create_task(path.run(make_job(checkout, cap=100), watched.observer))
         await asyncio.sleep(after_ms / 1000)
         if is_told:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from managed_world import make_caps
 from session_scripts import (
     INVALID_REPORT,
     MESSAGE_ID,
@@ -30,7 +31,7 @@ BEGIN: tuple[Event, ...] = (echo(), request_start(1))
 
 def outcome_after(events: Sequence[Event]) -> Outcome:
     """The outcome of a turn that ended, or has to be stopped, after the events."""
-    state = TurnState(iteration_cap=30, message_id=MESSAGE_ID)
+    state = TurnState(caps=make_caps(30), message_id=MESSAGE_ID)
     for event in events:
         state = reduce(state, event)
     assert isinstance(next_step(state), Done | Halt)
@@ -79,7 +80,7 @@ def test_a_session_error_with_no_way_on_is_a_failure(kind: str, retry: str, expe
     ("reason", "expected", "ended_by"),
     [
         ("retries_exhausted", ErrorType.RETRIES_EXHAUSTED, EndedBy.FAILURE),
-        ("budget_reached", ErrorType.BUDGET_REACHED, EndedBy.FAILURE),
+        ("budget_reached", ErrorType.BUDGET_REACHED, EndedBy.COST_CAP),
         ("refusal", ErrorType.REFUSAL, EndedBy.REFUSAL),
         ("a_reason_of_next_year", ErrorType.UNEXPECTED_REPLY, EndedBy.FAILURE),
     ],

@@ -12,14 +12,18 @@ import pytest
 
 from dispatcher.action.observation import ErrorType
 from dispatcher.paths.claude import Failure, OriginMismatch, UnexpectedReply, failure_of, one_sentence
+from dispatcher.paths.stream_events import ErrorEvent
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/messages", headers={"authorization": "Bearer sk-ant-secret"})
 
 
-def status_error(status: int, error: dict[str, Any] | None) -> anthropic.APIStatusError:
+def status_error(
+    status: int, error: dict[str, Any] | None, headers: dict[str, str] | None = None
+) -> anthropic.APIStatusError:
     body: Any = None if error is None else {"type": "error", "error": error}
     client = anthropic.Anthropic(api_key="sk-ant-secret", base_url="http://127.0.0.1")
-    response = httpx2.Response(status, request=REQUEST, text="" if body is None else json.dumps(body))
+    text = "" if body is None else json.dumps(body)
+    response = httpx2.Response(status, request=REQUEST, text=text, headers=headers)
     return client._make_status_error("raw text", body=body, response=response)
 
 
@@ -108,12 +112,15 @@ def every_class(root: type[BaseException]) -> set[type[BaseException]]:
     return {root}.union(*map(every_class, root.__subclasses__()))
 
 
+REFUSED = httpx2.Response(429, request=httpx2.Request("POST", "http://localhost/v1/messages"))
+
+
 def test_no_error_class_of_the_sdk_is_unknown() -> None:
     kinds = every_class(anthropic.AnthropicError)
     unknown = set()
     for kind in kinds:
         error = kind.__new__(kind)
-        error.__dict__.update(status_code=429, type=None, error_code=None, api_message=None)
+        error.__dict__.update(status_code=429, type=None, error_code=None, api_message=None, response=REFUSED)
         if not isinstance(failure_of(error), Failure):
             unknown.add(kind)
 
@@ -143,6 +150,7 @@ def test_a_connection_error_quotes_nothing_of_the_request() -> None:
         error_type=ErrorType.CONNECTION,
         http_status=None,
         message="the connection to the provider failed (LocalProtocolError)",
+        ran=False,
     )
 
 
@@ -176,3 +184,64 @@ def test_a_message_can_always_be_stored() -> None:
     assert failure is not None
     assert failure.message.startswith("the provider answered 400 a\ufffdbx")
     assert one_sentence("c\udfff\x00d") == "c\ufffd\ufffdd"
+
+
+API = {"type": "api_error", "message": "m"}
+NO_RUN, MAYBE = False, None
+
+
+@pytest.mark.parametrize(
+    ("error", "transient", "ran"),
+    [
+        (status_error(429, {"type": "rate_limit_error", "message": "m"}), True, NO_RUN),
+        (status_error(529, {"type": "overloaded_error", "message": "m"}), True, NO_RUN),
+        (status_error(529, None), True, NO_RUN),
+        (status_error(408, None), True, MAYBE),
+        (status_error(500, API), True, MAYBE),
+        (status_error(503, None), True, MAYBE),
+        (status_error(499, None), False, MAYBE),
+        (status_error(409, {"type": "conflict_error", "message": "m"}), False, NO_RUN),
+        (status_error(400, {"type": "invalid_request_error", "message": "m"}), False, NO_RUN),
+        (status_error(400, {"type": "invalid_request_error"}, {"x-should-retry": "true"}), True, NO_RUN),
+        (status_error(500, API, {"x-should-retry": "false"}), False, MAYBE),
+        (status_error(403, {"type": "permission_error"}, {"x-should-retry": "true"}), False, NO_RUN),
+        (ErrorEvent({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, {}), True, MAYBE),
+        (ErrorEvent({"type": "error", "error": {"type": "invalid_request_error", "message": "m"}}, {}), False, MAYBE),
+        (ErrorEvent("no object", {}), True, MAYBE),
+        (OriginMismatch(), False, MAYBE),
+        (UnexpectedReply("a page"), False, MAYBE),
+        (httpx2.DecodingError("bad gzip"), False, MAYBE),
+        (httpx2.RemoteProtocolError("peer closed"), True, MAYBE),
+        (httpx2.ReadTimeout("slow"), True, MAYBE),
+        (httpx2.WriteError("reset"), True, MAYBE),
+        (connection_error(httpx2.ConnectError("refused")), True, NO_RUN),
+        (connection_error(httpx2.PoolTimeout("full")), True, NO_RUN),
+        (connection_error(httpx2.LocalProtocolError("bad header")), False, NO_RUN),
+        (connection_error(httpx2.TooManyRedirects("loop")), False, MAYBE),
+        (httpx2.StreamClosed(), False, MAYBE),
+        (httpx2.InvalidURL("no url"), False, NO_RUN),
+    ],
+)
+def test_a_failure_says_whether_it_may_pass_and_whether_the_request_was_run(
+    error: Exception, *, transient: bool, ran: bool | None
+) -> None:
+    failure = failure_of(error)
+
+    assert failure is not None
+    assert (failure.transient, failure.ran) == (transient, ran)
+    assert failure.ambiguous == (ran is MAYBE)
+
+
+def test_an_error_event_is_told_like_an_error_response() -> None:
+    failure = failure_of(ErrorEvent({"error": {"type": "overloaded_error", "message": "busy sk-ant-secret-1"}}, {}))
+
+    assert failure is not None
+    assert (failure.error_type, failure.http_status) == (ErrorType.OVERLOADED, 200)
+    assert failure.message == "the provider answered 200 overloaded_error: busy [secret]"
+
+
+def test_the_wait_that_is_asked_for_is_part_of_the_failure() -> None:
+    failure = failure_of(status_error(429, {"type": "rate_limit_error", "message": "m"}, {"retry-after": "7"}))
+
+    assert failure is not None
+    assert failure.retry_after_s == 7.0

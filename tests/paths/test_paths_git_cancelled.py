@@ -1,4 +1,4 @@
-"""A git process ends with whoever waits for it, however that ends."""
+"""A process that reads a repository ends with whoever waits for it, however that ends."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.paths.files import FolderFiles
-from dispatcher.paths.git import git_command, read_git
+from dispatcher.paths.git import ENVIRONMENT, git_command
+from dispatcher.paths.process import read_process
 from dispatcher.paths.repository import Checkout
 
 _ENDLESS = ["/bin/sh", "-c", "while :; do sleep 1; done"]
 _PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from dispatcher.paths.git import git_command, read_git
+from dispatcher.paths.git import ENVIRONMENT, git_command
+from dispatcher.paths.process import read_process
 
 async def main(delay):
     command = git_command(Path(sys.argv[1]), "ls-tree", "HEAD")
-    calls = [read_git(command, lambda chunk: True, cwd=Path("/"), seconds=30) for _ in range(4)]
-    calls.append(read_git(["/bin/sh", "-c", "sleep 60"], lambda chunk: True, cwd=Path("/"), seconds=60))
+    run = lambda one: read_process(
+        one, lambda chunk: True, cwd=Path("/"), environment=ENVIRONMENT, seconds=60
+    )
+    calls = [*(run(command) for _ in range(4)), run(["/bin/sh", "-c", "sleep 60"])]
     tasks = [asyncio.ensure_future(call) for call in calls]
     if delay < 12:
         for _ in range(delay):
@@ -54,7 +57,10 @@ def test_a_loop_that_cancels_everything_while_git_starts_ends(checkout: Checkout
 
 async def test_a_call_that_waits_for_its_turn_can_be_cancelled_and_others_go_on(checkout: Checkout) -> None:
     endless = [
-        asyncio.ensure_future(read_git(_ENDLESS, lambda chunk: True, cwd=Path("/"), seconds=30)) for _ in range(64)
+        asyncio.ensure_future(
+            read_process(_ENDLESS, lambda chunk: True, cwd=Path("/"), environment=ENVIRONMENT, seconds=30)
+        )
+        for _ in range(64)
     ]
     await asyncio.sleep(0.3)
     assert await asyncio.wait_for(asyncio.to_thread(lambda: 7), 1) == 7
@@ -67,15 +73,20 @@ async def test_a_call_that_waits_for_its_turn_can_be_cancelled_and_others_go_on(
     ] * 64
     assert time.monotonic() - began < 2
 
-    got: list[bytes] = []
+    got = bytearray()
     command = git_command(checkout.git_dir, "ls-tree", "--name-only", "HEAD")
-    ended = await read_git(command, lambda chunk: not got.append(chunk), cwd=Path("/"), seconds=10)  # type: ignore[func-returns-value]
-    assert (ended.code, b"".join(got)) == (0, b"docs\nretry.py\nsrc\n")
+
+    def keep(chunk: bytes) -> bool:
+        got.extend(chunk)
+        return True
+
+    ended = await read_process(command, keep, cwd=Path("/"), environment=ENVIRONMENT, seconds=10)
+    assert (ended.code, bytes(got)) == (0, b"docs\nretry.py\nsrc\n")
 
 
 async def test_a_process_whose_time_is_up_is_stopped() -> None:
     began = time.monotonic()
-    ended = await read_git(_ENDLESS, lambda chunk: True, cwd=Path("/"), seconds=0.2)
+    ended = await read_process(_ENDLESS, lambda chunk: True, cwd=Path("/"), environment=ENVIRONMENT, seconds=0.2)
 
     assert (ended.code, ended.timed_out) == (None, True)
     assert 0.2 <= time.monotonic() - began < 2
@@ -87,18 +98,20 @@ async def test_a_defect_in_the_reader_is_raised_and_ends_the_process(tmp_path: P
 
     (tmp_path / "a").write_text("x\n")
     with pytest.raises(ZeroDivisionError):
-        await FolderFiles(tmp_path).grep("x", [], broken, seconds=10)
+        await read_process(["cat", "a"], broken, cwd=tmp_path, environment=ENVIRONMENT, seconds=10)
 
 
 def test_a_forked_child_can_call_git_too(checkout: Checkout) -> None:
     program = """
 import asyncio, os, sys
 from pathlib import Path
-from dispatcher.paths.git import git_command, read_git
+from dispatcher.paths.git import ENVIRONMENT, git_command
+from dispatcher.paths.process import read_process
 
 def code():
     command = git_command(Path(sys.argv[1]), "ls-tree", "HEAD")
-    return asyncio.run(read_git(command, lambda chunk: True, cwd=Path("/"), seconds=10)).code
+    ended = read_process(command, lambda chunk: True, cwd=Path("/"), environment=ENVIRONMENT, seconds=10)
+    return asyncio.run(ended).code
 
 assert code() == 0
 child = os.fork()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from paths_world import git, write_files
 
 from dispatcher.paths.globs import parse_glob
+from dispatcher.paths.ripgrep import ripgrep_command
 
 PATHS = [
     "a",
@@ -62,25 +65,36 @@ def test_a_glob_that_leads_out_or_cannot_be_shown_is_refused(glob: str) -> None:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("globs")
     git(root, "init", "--quiet")
-    write_files(root, dict.fromkeys(["a/a", "ab/ba", "a/b/a", "b/a/b/a", "b.a", "a[a]/b", "aa"], "x"))
+    write_files(
+        root,
+        dict.fromkeys(["a/a", "ab/ba", "a/b/a", "b/a/b/a", "b.a", "a[a]/b", "aa", "!a", "#b", "a b/ ", "{a,b}"], "x"),
+    )
     git(root, "add", "--all")
     return root
 
 
-pieces = st.lists(st.sampled_from(["a", "b", "*", "?", "/", "**", ".", "[", "]", "/**/", "é"]), min_size=1, max_size=6)
+pieces = st.lists(
+    st.sampled_from(["a", "b", "*", "?", "/", "**", ".", "[", "]", "/**/", "é", "!", "#", " ", "{a,b}", "\\"]),
+    min_size=1,
+    max_size=6,
+)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(pieces)
-def test_git_is_never_told_less_than_the_glob_matches(repository: Path, parts: list[str]) -> None:
+def test_no_program_is_told_less_than_the_glob_matches(repository: Path, parts: list[str]) -> None:
     try:
         glob = parse_glob("".join(parts))
     except ValueError:
         return
     files = git(repository, "ls-files", "-z").split("\0")[:-1]
-    listed = git(repository, "ls-files", "-z", "--", *glob.pathspecs()).split("\0")[:-1]
+    meant = {path for path in files if glob.matches(path)}
+    by_git = git(repository, "ls-files", "-z", "--", *glob.pathspecs()).split("\0")[:-1]
+    command = ripgrep_command("", glob.ripgrep_globs(), without_large=False)
+    by_ripgrep = subprocess.run(command, cwd=repository, capture_output=True, check=False)
 
-    assert {path for path in files if glob.matches(path)} <= set(listed)
+    assert meant <= set(by_git)
+    assert meant <= {os.fsdecode(line).partition("\0")[0][2:] for line in by_ripgrep.stdout.split(b"\n")}
 
 
 def test_a_glob_of_many_stars_takes_no_exponential_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
+from dispatcher.errors import RepositoryUnusable
 from dispatcher.paths.repository import resolve
 from dispatcher.paths.tools import RepositoryTools, ToolResult
 
@@ -93,6 +95,77 @@ def test_the_traps_do_spring_for_a_git_that_is_not_careful(hostile: Path, trap: 
         git(hostile, "grep", "--textconv", "needle")
 
     assert trap.exists()
+
+
+@pytest.mark.parametrize("way", ["include", "includeIf", "worktree"])
+def test_nothing_that_a_config_brings_in_is_run(hostile: Path, trap: Path, way: str) -> None:
+    config = hostile / ".git" / "config"
+    core = "[core]\n\trepositoryformatversion = 1\n"
+    if way == "worktree":
+        config.rename(hostile / ".git" / "config.worktree")
+        config.write_text(f"{core}[extensions]\n\tworktreeConfig = true\n")
+    else:
+        brought = config.rename(hostile / "brought_in")
+        section = "include" if way == "include" else 'includeIf "gitdir:/**"'
+        config.write_text(f'{core}[{section}]\n\tpath = "{brought}"\n')
+    texts = [answer.text for answer in asyncio.run(answers(hostile))]
+
+    assert not trap.exists()
+    assert texts == ["a.txt:1: needle", "a.txt:1: needle", "1\tneedle", ".gitattributes\na.txt\nb.bin"]
+
+
+def test_attributes_hide_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "hiding"
+    make_repository(root, {"a.txt": "needle\n", ".gitattributes": "* binary -diff\n"})
+    write_files(root, {".git/info/attributes": "* binary -diff\n"})
+    found, *_ = asyncio.run(answers(root))
+
+    assert found.text == "a.txt:1: needle"
+    with pytest.raises(subprocess.CalledProcessError):
+        git(root, "grep", "-I", "needle", "HEAD")  # finds nothing: else this would prove nothing
+
+
+@pytest.mark.parametrize("config", ["[include]\npath = /dev/zero\n", "[core\n"])
+def test_a_config_that_git_cannot_read_is_a_refusal(tmp_path: Path, config: str) -> None:
+    root = tmp_path / "unreadable"
+    make_repository(root, {"a.txt": "needle\n"})
+    (root / ".git" / "config").write_text(config)
+
+    with pytest.raises(RepositoryUnusable, match="not a git repository that git can read"):
+        resolve(Repository(path=root))
+
+
+def test_the_tools_read_no_config_not_even_one_that_never_ends(tmp_path: Path) -> None:
+    root = tmp_path / "endless"
+    make_repository(root, {"a.txt": "needle\n"})
+    checkout = resolve(Repository(path=root))
+    (root / ".git" / "config").unlink()
+    os.mkfifo(root / ".git" / "config")
+    searched = asyncio.run(RepositoryTools(checkout).call("search_code", {"pattern": "needle"}))
+
+    assert searched.text == "a.txt:1: needle"
+
+
+def test_an_extension_that_no_git_knows_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "extended"
+    make_repository(root, {"a.txt": "needle\n"})
+    git(root, "config", "core.repositoryFormatVersion", "1")
+    git(root, "config", "extensions.unheardOf", "true")
+
+    with pytest.raises(RepositoryUnusable, match="not a git repository that git can read"):
+        resolve(Repository(path=root))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a checkout to another user")
+def test_a_checkout_of_another_user_is_read_by_every_tool(tmp_path: Path) -> None:
+    root = tmp_path / "theirs"
+    make_repository(root, {"a.txt": "needle\n"})
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+
+    assert [answer.is_error for answer in asyncio.run(answers(root))] == [False] * len(CALLS)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(root, "status")  # "dubious ownership": else this would prove nothing
 
 
 @pytest.mark.parametrize("address", ["ext::touch {trap}", "ssh://host/x", "file://{other}"])

@@ -22,7 +22,7 @@ from scripted_provider import (
     tool_block,
 )
 
-from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, Usage, UsageQuality
+from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorStage, ErrorType, Status, Usage, UsageQuality
 from dispatcher.paths.claude import Claude
 from dispatcher.paths.messages import MessagesPath
 from dispatcher.paths.observation import Observation
@@ -60,10 +60,11 @@ async def test_a_valid_report_at_the_end_of_a_turn_is_success(checkout: Checkout
         ("model_context_window_exceeded", ErrorType.CONTEXT_WINDOW, EndedBy.FAILURE),
         ("stop_sequence", ErrorType.UNEXPECTED_REPLY, EndedBy.FAILURE),
         ("something_new", ErrorType.UNEXPECTED_REPLY, EndedBy.FAILURE),
+        (None, ErrorType.UNEXPECTED_REPLY, EndedBy.FAILURE),
     ],
 )
 async def test_a_valid_report_is_no_success_after_any_other_stop_reason(
-    checkout: Checkout, stop_reason: str, error_type: ErrorType, ended_by: EndedBy
+    checkout: Checkout, stop_reason: str | None, error_type: ErrorType, ended_by: EndedBy
 ) -> None:
     outcome, seen = await run(checkout, [answering(stop_reason=stop_reason)])
 
@@ -74,19 +75,22 @@ async def test_a_valid_report_is_no_success_after_any_other_stop_reason(
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"summary": "x", "findings": []}', '"\\ud800"', "[" * 5000])
-async def test_an_answer_that_is_no_report_is_output_invalid(checkout: Checkout, text: str) -> None:
-    outcome, _ = await run(checkout, [answering(text)])
+async def test_an_answer_that_is_twice_no_report_is_output_invalid(checkout: Checkout, text: str) -> None:
+    outcome, seen = await run(checkout, [answering(text), answering(text)])
 
     assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.OUTPUT_INVALID)
     assert (ErrorStage.OUTPUT, len(text)) == (outcome.error_stage, outcome.output_chars)
+    assert (seen.iterations, seen.repairs) == (2, 1)
 
 
-async def test_max_tokens_in_a_tool_call_runs_no_tool(checkout: Checkout) -> None:
+@pytest.mark.parametrize("stop_reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_reply_that_broke_off_runs_no_tool(checkout: Checkout, stop_reason: str, *, whole: bool) -> None:
     start, deltas = tool_block("toolu_1", "search_code", {"pattern": "LIMIT"})
-    outcome, seen = await run(checkout, [streamed(reply_events([(start, deltas[:1])], "max_tokens"))])
+    outcome, seen = await run(checkout, [streamed(reply_events([(start, deltas[: 1 + whole])], stop_reason))])
 
-    assert outcome.error_type == ErrorType.MAX_TOKENS
-    assert seen.tool_calls == 0
+    assert outcome.stop_reason == stop_reason
+    assert (seen.tool_calls, seen.repairs) == (0, 0)
 
 
 @pytest.mark.parametrize("written", ['{"pattern": ', "[1]", '"x"', '{"pattern": NaN}', '{"pattern": "\\ud800"}'])
@@ -144,23 +148,43 @@ async def test_an_error_in_the_stream_is_told_by_its_own_type(
     assert seen.usage.input_tokens == 100
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (refused(429, "rate_limit_error"), ErrorType.RATE_LIMITED),
-        (refused(529, "overloaded_error"), ErrorType.OVERLOADED),
-        (refused(401, "authentication_error"), ErrorType.AUTHENTICATION),
-        (refused(413, "request_too_large"), ErrorType.INVALID_REQUEST),
-        (Answer(b"<html>Bad gateway</html>", status=502, content_type="text/html"), ErrorType.PROVIDER_ERROR),
-    ],
-)
-async def test_a_refused_request_is_sent_once_and_has_no_usage(
+REFUSALS = [
+    (refused(429, "rate_limit_error"), ErrorType.RATE_LIMITED),
+    (refused(529, "overloaded_error"), ErrorType.OVERLOADED),
+    (refused(401, "authentication_error"), ErrorType.AUTHENTICATION),
+    (refused(413, "request_too_large"), ErrorType.INVALID_REQUEST),
+]
+
+
+@pytest.mark.parametrize(("answer", "expected"), REFUSALS)
+async def test_a_request_that_the_provider_refused_was_not_run_and_cost_nothing(
     checkout: Checkout, answer: Answer, expected: ErrorType
 ) -> None:
     outcome, seen = await run(checkout, [answer])
 
     assert (expected, ErrorStage.REQUEST) == (outcome.error_type, outcome.error_stage)
     assert answer.status == outcome.http_status
+    assert (
+        seen.iterations,
+        seen.usage_quality,
+        seen.usage,
+        seen.cost_nanousd,
+    ) == (0, UsageQuality.REPORTED, ZERO_USAGE, 0)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"<html>Bad gateway</html>", status=502, content_type="text/html"),
+        refused(500, "api_error"),
+        refused(408, "timeout_error"),
+        Answer(b"<html>Log in</html>", content_type="text/html"),
+    ],
+)
+async def test_a_request_that_may_have_run_has_an_unknown_cost(checkout: Checkout, answer: Answer) -> None:
+    outcome, seen = await run(checkout, [answer])
+
+    assert (outcome.status, outcome.error_stage) == (Status.ERROR, ErrorStage.REQUEST)
     assert (1, UsageQuality.MISSING, Usage(), None) == (
         seen.iterations,
         seen.usage_quality,
@@ -183,10 +207,15 @@ async def test_broken_json_in_the_stream_is_an_unexpected_reply(checkout: Checko
 
 async def test_a_failure_of_a_later_request_keeps_the_usage_of_the_earlier(checkout: Checkout) -> None:
     outcome, seen = await run(checkout, [SEARCH, refused(529, "overloaded_error")])
+    lost, seen_lost = await run(checkout, [SEARCH, refused(500, "api_error")])
 
     assert (outcome.error_type, outcome.stop_reason) == (ErrorType.OVERLOADED, None)
-    assert (seen.iterations, len(seen.calls), seen.usage_quality) == (2, 1, UsageQuality.PARTIAL)
-    assert (seen.usage.input_tokens, seen.usage.output_tokens, seen.cost_nanousd) == (100, 20, None)
+    assert (seen.iterations, len(seen.calls), seen.usage_quality) == (1, 1, UsageQuality.REPORTED)
+    assert (seen.usage.input_tokens, seen.usage.output_tokens) == (100, 20)
+    assert seen.cost_nanousd == 100 * 3000 + 20 * 15000
+    assert lost.error_type == ErrorType.PROVIDER_ERROR
+    assert (seen_lost.iterations, len(seen_lost.calls), seen_lost.usage_quality) == (2, 1, UsageQuality.PARTIAL)
+    assert (seen_lost.usage.input_tokens, seen_lost.cost_nanousd) == (100, None)
 
 
 async def test_a_request_id_of_any_length_is_kept_short(checkout: Checkout) -> None:

@@ -157,14 +157,14 @@ async def test_without_prompt_caching_no_marker_is_sent(checkout: Checkout) -> N
     assert list(map(markers, requests)) == [[], []]
 
 
-async def test_caching_marks_the_prefix_and_the_two_newest_tool_results(checkout: Checkout) -> None:
+async def test_caching_marks_the_prefix_and_the_two_newest_messages_of_the_users_side(checkout: Checkout) -> None:
     two = calling(("toolu_1", "list_files", {}), ("toolu_2", "list_files", {}))
     _, _, requests = await run(checkout, [two, two, two, answering()], prompt_caching=True, cap=4)
 
     prefix = ["tools", "system"]
     assert [
-        prefix,
-        [*prefix, "2.1.tool_result"],
+        [*prefix, "0.0.text"],
+        [*prefix, "0.0.text", "2.1.tool_result"],
         [*prefix, "2.1.tool_result", "4.1.tool_result"],
         [*prefix, "4.1.tool_result", "6.1.tool_result"],
     ] == list(map(markers, requests))

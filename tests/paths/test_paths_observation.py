@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths_world import MODEL, PRICES
 
-from dispatcher.action.observation import Usage, UsageQuality
+from dispatcher.action.event import (
+    Event,
+    RepairRequested,
+    RequestFinished,
+    RequestStarted,
+    RetryScheduled,
+    ToolFinished,
+)
+from dispatcher.action.observation import ErrorType, Usage, UsageQuality
 from dispatcher.paths.observation import Observer, Session, SessionTotals
 from dispatcher.paths.timing import Marker
 
@@ -45,8 +53,7 @@ def observer(noted: list[Session] | None = None, *, fails: bool = False) -> Obse
 
 
 def count(watching: Observer, usage: Usage = WHOLE, model: str = MODEL) -> None:
-    watching.begin_call()
-    watching.end_call(model=model, usage=usage)
+    watching.end_call(ordinal=watching.begin_call(), model=model, usage=usage)
 
 
 def test_before_anything_was_sent_nothing_was_spent() -> None:
@@ -174,3 +181,69 @@ def test_an_observation_does_not_change_afterwards() -> None:
 
     assert (before.calls, before.tool_calls) == ((), 0)
     assert (watching.observed().tool_calls, watching.observed().tool_errors) == (1, 1)
+
+
+def test_a_refused_request_was_none() -> None:
+    watching = observer()
+    count(watching)
+    watching.begin_call()
+    watching.refuse_call()
+    seen = watching.observed()
+
+    assert (seen.iterations, seen.usage_quality, seen.cost_nanousd) == (1, UsageQuality.REPORTED, COST)
+
+
+def test_waits_retries_and_repairs_are_counted_and_told() -> None:
+    told: list[Event] = []
+    watching = observer()
+    watching.tell = told.append
+    watching.schedule_retry(ErrorType.OVERLOADED, 0.5)
+    watching.waited(500_000_000)
+    watching.retry()
+    watching.schedule_retry(ErrorType.CONNECTION, 0.25)
+    watching.waited(200_000_000)
+    watching.repair()
+    seen = watching.observed()
+
+    assert (seen.retries, seen.retry_wait_ms, seen.repairs) == (1, 700, 1), "a wait that was cut short sent nothing"
+    assert told == [
+        RetryScheduled(error_type=ErrorType.OVERLOADED, wait_s=0.5),
+        RetryScheduled(error_type=ErrorType.CONNECTION, wait_s=0.25),
+        RepairRequested(),
+    ]
+
+
+def test_what_is_spent_counts_every_class_and_what_is_unknown_as_nothing() -> None:
+    watching = observer()
+    count(watching, Usage(**{f.name: 1 for f in fields(Usage)} | {"cache_creation_1h_input_tokens": 0}))
+    count(watching, Usage(input_tokens=5))
+    watching.begin_call()
+
+    assert watching.spent == (4, 3000 + 15000 + 300 + 3750)
+
+
+def test_requests_and_tools_are_told_as_they_happen() -> None:
+    told: list[Event] = []
+    watching = observer()
+    watching.tell = told.append
+    count(watching)
+    watching.tool("search_code", failed=False)
+    watching.begin_call()
+
+    call = watching.observed().calls[0]
+    assert told == [
+        RequestStarted(ordinal=1),
+        RequestFinished(call=call),
+        ToolFinished(name="search_code", failed=False),
+        RequestStarted(ordinal=2),
+    ]
+
+
+def test_the_work_that_was_observed_does_not_change_afterwards() -> None:
+    watching = observer()
+    watching.work.append({"role": "user", "content": [{"type": "text", "text": "q"}]})
+    seen = watching.observed()
+    watching.work[0]["content"].append({"type": "text", "text": "more"})
+    watching.work.append({"role": "assistant", "content": []})
+
+    assert seen.work == ({"role": "user", "content": [{"type": "text", "text": "q"}]},)

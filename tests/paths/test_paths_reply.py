@@ -14,7 +14,7 @@ from scripted_provider import reply_events, text_block, tool_block
 
 from dispatcher.action.observation import Usage
 from dispatcher.paths.claude import UnexpectedReply
-from dispatcher.paths.reply import StreamedReply
+from dispatcher.paths.reply import StreamedReply, tool_uses_in
 
 TOOL_INPUT = {"pattern": 'a"b\\c é \n', "path_glob": None, "n": [1, 2.5, {"x": True}]}
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -110,9 +110,11 @@ def test_events_of_any_form_end_in_a_reply_or_an_unexpected_reply(events: list[d
         for event in events:
             reply.add(event)
         json.dumps(reply.content)
-        list(reply.tool_uses)
+        tool_uses_in(reply.content)
     except UnexpectedReply:
         pass
+    json.dumps(reply.partial, allow_nan=False).encode()
+    assert reply.begun == bool(events)
     assert isinstance(reply.text, str)
     assert reply.usage is None or (reply.usage.input_tokens or 0) >= 0
 
@@ -152,15 +154,32 @@ def test_unknown_events_are_passed_over_and_unknown_deltas_only_forbid_going_on(
 def test_a_tool_call_without_input_keeps_what_its_block_began_with() -> None:
     block = ({"type": "tool_use", "id": "t", "name": "list_files", "input": {}}, [])
 
-    assert assembled(reply_events([block], "tool_use")).tool_uses[0].input == {}
+    assert tool_uses_in(assembled(reply_events([block], "tool_use")).content)[0].input == {}
 
 
-def test_a_tool_call_without_a_name_is_refused() -> None:
-    start, deltas = tool_block("t", "list_files", {})
-    nameless = {key: value for key, value in start.items() if key != "name"}
+@pytest.mark.parametrize("lacking", ["id", "name", "input"])
+def test_a_tool_call_that_lacks_a_part_is_refused(lacking: str) -> None:
+    start, _ = tool_block("t", "list_files", {})
+    less = {key: value for key, value in start.items() if key != lacking}
+    content = assembled(reply_events([(less, [])], "tool_use")).content
 
     with pytest.raises(UnexpectedReply):
-        _ = assembled(reply_events([(nameless, deltas)], "tool_use")).tool_uses
+        tool_uses_in(content)
+
+
+def test_what_broke_off_is_told_without_the_tool_call_that_is_not_whole() -> None:
+    blocks = [
+        text_block("Let me ", "see."),
+        tool_block("t1", "list_files", {}),
+        tool_block("t2", "list_files", {"a": 1}),
+    ]
+    events = reply_events(blocks, "tool_use")
+    begun = next(at for at, event in enumerate(events) if event.get("index") == 2)
+
+    told = [
+        [block["type"] for block in assembled(events[:kept]).partial] for kept in (0, 3, begun, begun + 2, begun + 4)
+    ]
+    assert told == [[], ["text"], ["text", "tool_use"], ["text", "tool_use"], ["text", "tool_use", "tool_use"]]
 
 
 def usage_after(start: dict[str, Any], delta: dict[str, Any] | None) -> Usage | None:

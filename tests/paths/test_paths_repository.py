@@ -82,7 +82,7 @@ def test_a_folder_that_the_checkout_around_it_does_not_track_is_a_plain_folder(r
 def test_a_path_that_is_no_directory_is_refused(root: Path) -> None:
     assert refusal(root / "none") == f"there is no directory {root / 'none'}; name a local checkout"
     assert refusal(root / "a.py") == f"{root / 'a.py'} is not a directory"
-    assert "can't be read" in refusal("a\0b")
+    assert "can't be read" in refusal("a" * 5000)
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path: Path) -> None:
@@ -129,6 +129,18 @@ def test_a_git_file_that_leads_to_another_checkout_is_refused(root: Path, tmp_pa
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / ".git").symlink_to(root / ".git")
     assert "symbolic link" in refusal(tmp_path / "link")
+
+
+def test_a_git_directory_that_borrows_anothers_objects_is_refused(root: Path, tmp_path: Path) -> None:
+    head = git(root, "rev-parse", "HEAD")
+    for name in ("common", "linked"):
+        make_repository(tmp_path / name, {"b.py": "B = 1\n"})
+    (tmp_path / "common" / ".git" / "commondir").write_text(f"{root}/.git\n")
+    (tmp_path / "linked" / ".git" / "objects").rename(tmp_path / "own")
+    (tmp_path / "linked" / ".git" / "objects").symlink_to(root / ".git" / "objects")
+
+    for name in ("common", "linked"):
+        assert "leads to the objects of another repository" in refusal(tmp_path / name, head)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a checkout to another user")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from paths_world import make_repository, write_files
+from paths_world import SLOW_PATTERN, git, make_repository, slow_text, write_files
 
 from dispatcher.action.request import Repository
 from dispatcher.paths.inventory import MAX_FILE_BYTES
+from dispatcher.paths.matches import MAX_MATCHES
 from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tool_text import MAX_MATCHES, MAX_PATHS, MAX_TEXT_BYTES
+from dispatcher.paths.tool_text import MAX_PATHS, MAX_TEXT_BYTES
 from dispatcher.paths.tools import RepositoryTools, ToolResult
 
 MakeTools = Callable[..., RepositoryTools]
@@ -90,7 +92,7 @@ async def test_a_search_answers_path_line_and_text(tools: RepositoryTools) -> No
         ("^x = 1$|^x = 1.$", None, "src/app/main.py:1: x = 1"),
     ],
 )
-async def test_a_search_takes_extended_expressions_and_globs(
+async def test_a_search_takes_expressions_and_globs(
     tools: RepositoryTools, pattern: str, glob: str | None, expected: str
 ) -> None:
     tool_input = {"pattern": pattern} if glob is None else {"pattern": pattern, "path_glob": glob}
@@ -103,7 +105,7 @@ async def test_a_broken_pattern_is_an_error_that_says_so(tools: RepositoryTools,
     result = await tools.call("search_code", {"pattern": pattern})
 
     assert result.is_error
-    assert "not a usable POSIX extended regular expression" in result.text
+    assert result.text.startswith("the pattern can't be used: ")
 
 
 async def test_reading_numbers_the_lines_as_git_counts_them(tools: RepositoryTools) -> None:
@@ -157,7 +159,7 @@ async def test_a_search_shows_so_many_matches_and_says_that_there_are_more(make_
     many = await tools.call("search_code", {"pattern": "hit"})
     exactly = await tools.call("search_code", {"pattern": "hut"})
     assert many.text.count(": hit\n") == MAX_MATCHES
-    assert many.text.endswith(f"(only the first {MAX_MATCHES} matches are shown; narrow the pattern or path_glob)")
+    assert many.text.endswith(f"(only {MAX_MATCHES} of the matches are shown; narrow the pattern or path_glob)")
     assert exactly.text.count("\n") == MAX_MATCHES - 1
 
 
@@ -188,11 +190,13 @@ async def test_a_cut_file_says_where_to_go_on(make_tools: MakeTools) -> None:
 
 
 async def test_a_search_that_takes_too_long_is_stopped(make_tools: MakeTools) -> None:
-    tools = make_tools({"a": "a" * 60 + "\n"}, seconds=0.5)
+    tools = make_tools({"a": slow_text()}, seconds=0.5)
     began = time.monotonic()
-    result = await tools.call("search_code", {"pattern": "(((a{250}){250}){250}){250}"})
+    result = await tools.call("search_code", {"pattern": SLOW_PATTERN})
 
-    assert result.is_error
+    assert result == ToolResult(
+        "nothing was found within 0.5 s; simplify the pattern or narrow path_glob", is_error=True
+    )
     assert time.monotonic() - began < 3
 
 
@@ -203,11 +207,35 @@ async def test_files_that_cost_too_much_to_search_are_left_out(make_tools: MakeT
     assert await tools.call("search_code", {"pattern": "needle|x"}) == ToolResult("small:1: needle")
 
 
-async def test_where_too_much_must_be_left_out_the_glob_must_be_narrower(make_tools: MakeTools) -> None:
-    tools = make_tools({"small/a": "needle\n", **{f"bad/{n}\n": "needle\n" for n in range(501)}})
-    wide = await tools.call("search_code", {"pattern": "needle"})
-    narrow = await tools.call("search_code", {"pattern": "needle", "path_glob": "small/"})
+async def test_names_that_cannot_be_shown_hide_nothing_else_however_many_they_are(make_tools: MakeTools) -> None:
+    names = {f"bad/{n}\nsmall/a:{n}:1": "needle\n" for n in range(600)}
+    tools = make_tools({"small/a": "needle\n", **names, os.fsdecode(b"\xff"): "needle\n", "\u202e": "needle\n"})
 
-    assert wide.is_error
-    assert "narrow path_glob" in wide.text
+    assert await tools.call("search_code", {"pattern": "needle"}) == ToolResult("small/a:1: needle")
+    assert await tools.call("list_files", {}) == ToolResult("small/a")
+
+
+async def test_where_too_many_large_files_must_be_left_out_of_a_commit_the_glob_must_be_narrower(
+    tmp_path: Path,
+) -> None:
+    make_repository(tmp_path, {"small/a": "needle\n", "large": b"x" * (MAX_FILE_BYTES + 1)})
+    blob = git(tmp_path, "rev-parse", "HEAD:large")
+    entries = [word for n in range(500) for word in ("--cacheinfo", f"100644,{blob},large{n}")]
+    git(tmp_path, "update-index", "--add", *entries)
+    git(tmp_path, "commit", "--quiet", "--message=large")
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)))
+    wide = await tools.call("search_code", {"pattern": "needle|x"})
+    narrow = await tools.call("search_code", {"pattern": "needle|x", "path_glob": "small/"})
+
+    assert wide == ToolResult("501 files here are too large to be searched; narrow path_glob", is_error=True)
     assert narrow == ToolResult("small/a:1: needle")
+
+
+async def test_large_files_of_a_commit_that_cost_a_search_its_time_are_passed_over(tmp_path: Path) -> None:
+    make_repository(tmp_path, {"large": slow_text() * 2, "small": "aab\n"})
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)), seconds=8)
+    began = time.monotonic()
+    found = await tools.call("search_code", {"pattern": SLOW_PATTERN})
+
+    assert found == ToolResult("(no line matches)")
+    assert time.monotonic() - began < 7

@@ -13,7 +13,6 @@ import pytest
 from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.files import FolderFiles
 from dispatcher.paths.inventory import MAX_FILE_BYTES
 from dispatcher.paths.repository import Checkout, resolve
 from dispatcher.paths.tools import RepositoryTools, ToolResult
@@ -184,22 +183,28 @@ async def test_a_linked_worktree_is_read_at_its_own_commit(tmp_path: Path) -> No
     assert (await tools.call("read_file", {"path": "b"})).text == "1\tneedle"
 
 
-async def test_a_cancelled_search_leaves_no_process(tmp_path: Path) -> None:
-    write_files(tmp_path, {"a": "x"})
-    files = FolderFiles(tmp_path)
-    searching = asyncio.create_task(
-        files.grep("(((a{250}){250}){250}){250}", [], lambda chunk: True, seconds=30)  # an endless one
-    )
-    await asyncio.sleep(0.3)
-    before = _git_children()
-    searching.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await searching
+async def test_a_repository_with_longer_object_names_is_read_too(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--object-format=sha256")
+    write_files(tmp_path, {"a": "needle\n"})
+    commit_all(tmp_path)
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)))
 
-    assert (len(before), _git_children()) == (1, set())
+    assert (await tools.call("search_code", {"pattern": "needle"})).text == "a:1: needle"
+    assert (await tools.call("read_file", {"path": "a"})).text == "1\tneedle"
+    assert (await tools.call("list_files", {})).text == "a"
 
 
-def _git_children() -> set[str]:
-    mine = Path(f"/proc/{os.getpid()}/task")
-    children = {pid for task in mine.iterdir() for pid in (task / "children").read_text().split()}
-    return {pid for pid in children if Path(f"/proc/{pid}/comm").read_text().strip() in {"git", "sh"}}
+@pytest.mark.parametrize("kind", ["commit", "folder"])
+async def test_names_that_programs_could_take_for_something_else_are_names(tmp_path: Path, kind: str) -> None:
+    names = [":(exclude)*", "-e", "--no-ignore", "!a", "#b", "a b", "*", "{a,b}", "[a]", "\\", "HEAD:a", "@{1}", "é"]
+    write_files(tmp_path, {name: f"needle in {name}\n" for name in names})
+    if kind == "commit":
+        git(tmp_path, "init", "--quiet")
+        commit_all(tmp_path)
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)))
+
+    assert (await tools.call("list_files", {})).text.split("\n") == sorted(names)
+    found = (await tools.call("search_code", {"pattern": "needle"})).text.split("\n")
+    assert found == [f"{name}:1: needle in {name}" for name in sorted(names)]
+    for name in names:
+        assert (await tools.call("read_file", {"path": name})).text == f"1\tneedle in {name}"

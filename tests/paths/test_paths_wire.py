@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.paths.wire import count, word
+from dispatcher.paths.wire import count, seconds_to_wait, word
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,41 @@ def test_a_word_can_always_be_encoded_and_is_bounded(value: str) -> None:
     assert told is not None
     assert b"\x00" not in told.encode()
     assert len(told) <= 120
+
+
+NOW = 1_795_000_000.0
+
+
+def date_of(moment: float) -> str:
+    return format_datetime(dt.datetime.fromtimestamp(moment, dt.UTC), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after-ms": "100", "retry-after": "7"}, 0.1),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "in a minute"}, None),
+        ({"retry-after": date_of(NOW + 90)}, 90.0),
+        ({"retry-after": date_of(NOW - 90)}, None),
+        ({"retry-after": date_of(NOW + 90), "date": date_of(NOW + 60)}, 30.0),
+        ({"retry-after": "Mon, 99 Foo 2026 00:00:00 GMT"}, None),
+    ],
+)
+def test_the_wait_asked_for_is_a_positive_number_of_seconds(headers: dict[str, str], expected: float | None) -> None:
+    assert seconds_to_wait(headers, NOW) == expected
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text(max_size=30)))
+def test_no_header_makes_a_wait_that_cannot_be_waited(headers: dict[str, str]) -> None:
+    asked = seconds_to_wait(headers, NOW)
+
+    assert asked is None or 0 < asked < math.inf

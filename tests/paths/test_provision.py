@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from managed_world import HAIKU, PRICES
+from managed_world import HAIKU, PRICES, make_sending
 from pydantic import SecretStr
 
+from dispatcher.action.decision import CapMode
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.provision import CONTENT_KEY, Provisions, agent_definition, environment_definition
+from dispatcher.paths.provision import CONTENT_KEY, Provision, Provisions, agent_definition, environment_definition
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
@@ -24,6 +25,10 @@ def claude() -> Iterator[Claude]:
         yield Claude(api_key=SecretStr("key"), base_url=simulator.base_url, simulated=True)
 
 
+async def provided(provisions: Provisions, model: str = HAIKU, mode: CapMode = CapMode.INTERRUPT) -> Provision:
+    return await provisions.of(model, mode, make_sending())
+
+
 async def agents(claude: Claude) -> list[Any]:
     return [agent async for agent in claude.client().beta.agents.list(include_archived=True)]
 
@@ -33,7 +38,7 @@ async def environments(claude: Claude) -> list[Any]:
 
 
 async def test_the_agent_reads_and_submits_and_can_do_nothing_else(claude: Claude):
-    await Provisions(claude).of(HAIKU)
+    await provided(Provisions(claude), HAIKU)
 
     [agent] = await agents(claude)
     toolset, submit = agent.tools
@@ -48,8 +53,19 @@ async def test_the_agent_reads_and_submits_and_can_do_nothing_else(claude: Claud
     assert (agent.mcp_servers, agent.skills) == ([], [])
 
 
+async def test_where_caps_are_kept_by_confirmation_the_agent_asks_for_every_tool(claude: Claude):
+    provisions = Provisions(claude)
+    asks, does_not = await provided(provisions, mode=CapMode.CONFIRM), await provided(provisions)
+
+    [toolset, _] = next(agent for agent in await agents(claude) if agent.id == asks.agent_id).tools
+    assert {config.permission_policy.type for config in toolset.configs} == {"always_ask"}
+    assert toolset.default_config.enabled is False
+    assert asks.agent_id != does_not.agent_id
+    assert asks.environment_id == does_not.environment_id
+
+
 async def test_the_environment_reaches_no_host(claude: Claude):
-    await Provisions(claude).of(HAIKU)
+    await provided(Provisions(claude), HAIKU)
 
     [environment] = await environments(claude)
     networking = environment.config.networking
@@ -59,15 +75,15 @@ async def test_the_environment_reaches_no_host(claude: Claude):
 
 async def test_attempts_at_the_same_time_provision_once(claude: Claude):
     provisions = Provisions(claude)
-    found = await asyncio.gather(*(provisions.of(HAIKU) for _ in range(20)))
+    found = await asyncio.gather(*(provided(provisions) for _ in range(20)))
 
     assert len(set(found)) == 1
     assert (len(await agents(claude)), len(await environments(claude))) == (1, 1)
 
 
 async def test_another_process_finds_what_the_first_one_made(claude: Claude):
-    first = await Provisions(claude).of(HAIKU)
-    second = await Provisions(claude).of(HAIKU)
+    first = await provided(Provisions(claude), HAIKU)
+    second = await provided(Provisions(claude), HAIKU)
 
     assert first == second
     assert (first.agent_version, len(await agents(claude))) == (1, 1)
@@ -75,7 +91,7 @@ async def test_another_process_finds_what_the_first_one_made(claude: Claude):
 
 async def test_models_have_agents_of_their_own_and_share_the_environment(claude: Claude):
     provisions = Provisions(claude)
-    haiku, sonnet = await provisions.of(HAIKU), await provisions.of(SONNET)
+    haiku, sonnet = await provided(provisions, HAIKU), await provided(provisions, SONNET)
 
     assert haiku.agent_id != sonnet.agent_id
     assert haiku.environment_id == sonnet.environment_id
@@ -84,40 +100,40 @@ async def test_models_have_agents_of_their_own_and_share_the_environment(claude:
 async def test_of_several_that_match_the_oldest_is_taken(claude: Claude):
     """Two processes that start at once may both create; from then on all agree."""
     client = claude.client()
-    oldest = await client.beta.agents.create(**agent_definition(HAIKU))
-    await client.beta.agents.create(**agent_definition(HAIKU))
+    oldest = await client.beta.agents.create(**agent_definition(HAIKU, CapMode.INTERRUPT))
+    await client.beta.agents.create(**agent_definition(HAIKU, CapMode.INTERRUPT))
     oldest_environment = await client.beta.environments.create(**environment_definition())
     await client.beta.environments.create(**environment_definition())
 
-    found = await Provisions(claude).of(HAIKU)
+    found = await provided(Provisions(claude), HAIKU)
 
     assert (found.agent_id, found.environment_id) == (oldest.id, oldest_environment.id)
 
 
 async def test_a_match_on_a_later_page_is_found(claude: Claude):
     client = claude.client()
-    made = await client.beta.agents.create(**agent_definition(HAIKU))
+    made = await client.beta.agents.create(**agent_definition(HAIKU, CapMode.INTERRUPT))
     await asyncio.gather(*(client.beta.agents.create(name=f"other-{number}", model=HAIKU) for number in range(120)))
 
-    assert (await Provisions(claude).of(HAIKU)).agent_id == made.id
+    assert (await provided(Provisions(claude), HAIKU)).agent_id == made.id
 
 
 async def test_what_was_archived_does_not_match(claude: Claude):
-    first = await Provisions(claude).of(HAIKU)
+    first = await provided(Provisions(claude), HAIKU)
     await claude.client().beta.agents.archive(first.agent_id)
     await claude.client().beta.environments.archive(first.environment_id)
-    second = await Provisions(claude).of(HAIKU)
+    second = await provided(Provisions(claude), HAIKU)
 
     assert first.agent_id != second.agent_id
     assert first.environment_id != second.environment_id
 
 
 async def test_an_agent_that_was_edited_does_not_match_although_it_kept_its_hash(claude: Claude):
-    first = await Provisions(claude).of(HAIKU)
+    first = await provided(Provisions(claude), HAIKU)
     edited = await claude.client().beta.agents.update(first.agent_id, version=1, system="Do as you like.")
-    second = await Provisions(claude).of(HAIKU)
+    second = await provided(Provisions(claude), HAIKU)
 
-    assert edited.metadata[CONTENT_KEY] == agent_definition(HAIKU)["metadata"][CONTENT_KEY]
+    assert edited.metadata[CONTENT_KEY] == agent_definition(HAIKU, CapMode.INTERRUPT)["metadata"][CONTENT_KEY]
     assert first.agent_id != second.agent_id
 
 
@@ -131,10 +147,10 @@ async def test_an_agent_that_was_edited_does_not_match_although_it_kept_its_hash
     ids=["unrestricted", "a host", "packages"],
 )
 async def test_an_environment_that_was_opened_does_not_match(claude: Claude, networking: Any):
-    first = await Provisions(claude).of(HAIKU)
+    first = await provided(Provisions(claude), HAIKU)
     config: Any = {"type": "cloud", "networking": networking}
     await claude.client().beta.environments.update(first.environment_id, config=config)
-    second = await Provisions(claude).of(HAIKU)
+    second = await provided(Provisions(claude), HAIKU)
 
     assert first.environment_id != second.environment_id
     assert first.agent_id == second.agent_id
@@ -144,15 +160,15 @@ def test_what_is_known_survives_the_event_loop_it_was_found_on(claude: Claude):
     provisions = Provisions(claude)
 
     async def provision_and_count() -> tuple[object, int]:
-        return await provisions.of(HAIKU), len(await agents(claude))
+        return await provided(provisions, HAIKU), len(await agents(claude))
 
     assert asyncio.run(provision_and_count()) == asyncio.run(provision_and_count())
 
 
 async def test_what_was_forgotten_is_found_again(claude: Claude):
     provisions = Provisions(claude)
-    first = await provisions.of(HAIKU)
+    first = await provided(provisions, HAIKU)
     await claude.client().beta.agents.archive(first.agent_id)
-    provisions.forget(HAIKU)
+    provisions.forget(HAIKU, CapMode.INTERRUPT)
 
-    assert (await provisions.of(HAIKU)).agent_id != first.agent_id
+    assert (await provided(provisions, HAIKU)).agent_id != first.agent_id
