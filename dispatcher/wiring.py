@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import datetime as dt
 import os
 import threading
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from dispatcher.action.decision import PathName
+from dispatcher.action.event import Event, OnEvent
+from dispatcher.action.observation import Status
 from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
-from dispatcher.audit.record import Origin, this_owner
-from dispatcher.dispatch.dispatcher import Dispatcher, Parts
+from dispatcher.audit.record import Origin, SweptRow, this_owner
+from dispatcher.dispatch.dispatcher import Dispatcher
+from dispatcher.dispatch.gate import Gate
+from dispatcher.dispatch.parts import Parts
 from dispatcher.dispatch.rows import Setting
-from dispatcher.errors import NoApiKey
+from dispatcher.errors import NoApiKey, ProviderUnavailable
 from dispatcher.paths.claude import Claude
 from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.managed_sweep import LoggedRow, SweepReport, SweepRules
 from dispatcher.paths.messages import MessagesPath
 from dispatcher.paths.origin import SimulatorMark, ask_simulator
+from dispatcher.paths.session import Failed
 from dispatcher.prices import PriceTable
 from dispatcher.routing.flags import EmbeddedFlags
 from dispatcher.routing.policy import Policies
@@ -31,6 +41,10 @@ from dispatcher.settings import PROVIDER_URL, Settings, load_settings, look_at_k
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+SWEEP_GRACE = dt.timedelta(minutes=1)
+"""How long past its deadline an attempt may still be winding down."""
 
 
 def build_dispatcher(settings: Settings) -> Dispatcher:
@@ -63,6 +77,39 @@ def open_database(settings: Settings) -> Engine:
     return open_engine(settings.database_url.get_secret_value())
 
 
+async def sweep_sessions(settings: Settings, *, since: dt.datetime, now: dt.datetime, dry_run: bool) -> SweepReport:
+    """Stop and archive the managed sessions that nobody needs any more, of those created since then.
+
+    Only sessions whose rows are in this log are touched. Raises InvalidPolicy, SourceUnreachable, NoApiKey,
+    LogUnavailable, or ProviderUnavailable where the provider can't be asked.
+    """
+    conduct = Policies.load(settings.policies_dir).conduct
+    mark = _ask_where_answers_come_from(settings.anthropic_base_url)
+    claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
+    log = Log(open_database(settings))
+
+    async def look_up(log_ids: frozenset[str]) -> Mapping[str, LoggedRow]:
+        return {log_id: _as_swept(row) for log_id, row in (await log.sessions(sorted(log_ids))).items()}
+
+    rules = SweepRules(now=now, since=since, session_ttl=conduct.session_ttl, grace=SWEEP_GRACE)
+    try:
+        return await ManagedPath(claude, lambda _tenant, _url: None).sweep(look_up, rules, dry_run=dry_run)
+    except Failed as failed:
+        raise ProviderUnavailable(f"the provider's sessions can't be swept: {failed.failure.message}") from None
+    finally:
+        await asyncio.to_thread(log.shutdown)
+
+
+def _as_swept(row: SweptRow) -> LoggedRow:
+    """What a sweep must know of a row, and of its conversation, whose later turns may go on in the row's session."""
+    return LoggedRow(
+        status=row.status if row.busy_until is None else Status.STARTED,
+        session_id=row.session_id,
+        deadline_at=row.busy_until or row.deadline_at or row.active_at,
+        conversation_used_at=row.active_at if row.resumable else None,
+    )
+
+
 def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     """The parts of a dispatcher, made afresh; a forked child keeps of its parent the last good flag state."""
     router = build_router(settings) if inherited is None else _after_fork(inherited.router)
@@ -73,6 +120,7 @@ def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     return Parts(
         router=router,
         paths={PathName.MESSAGES: MessagesPath(claude), PathName.MANAGED: managed},
+        gates={path: Gate(path, router.policies.conduct, time.monotonic_ns) for path in PathName},
         log=Log(open_database(settings)),
         prices=prices,
         setting=Setting(
@@ -128,13 +176,24 @@ def default_dispatcher() -> Dispatcher:
         return _default
 
 
-def dispatch_research(action: ResearchAction) -> ResearchResult:
+def dispatch_research(action: ResearchAction, on_event: OnEvent | None = None) -> ResearchResult:
     """Carry out the action with the default dispatcher and wait for it; see `Dispatcher.dispatch_research`."""
-    return default_dispatcher().dispatch_research(action)
+    return default_dispatcher().dispatch_research(action, on_event)
 
 
-async def adispatch_research(action: ResearchAction) -> ResearchResult:
+async def adispatch_research(action: ResearchAction, on_event: OnEvent | None = None) -> ResearchResult:
     """Carry out the action with the default dispatcher; see `Dispatcher.adispatch_research`."""
+    return await (await _ready_dispatcher()).adispatch_research(action, on_event)
+
+
+async def astream_research(action: ResearchAction) -> AsyncGenerator[Event, None]:
+    """The events of a dispatch with the default dispatcher; see `Dispatcher.astream_research`."""
+    dispatcher = await _ready_dispatcher()
+    async with aclosing(dispatcher.astream_research(action)) as events:
+        async for event in events:
+            yield event
+
+
+async def _ready_dispatcher() -> Dispatcher:
     # The first call opens the database and imports the SDK, a second's work that must not stall the loop.
-    dispatcher = await asyncio.to_thread(default_dispatcher) if _default is None else _default
-    return await dispatcher.adispatch_research(action)
+    return await asyncio.to_thread(default_dispatcher) if _default is None else _default

@@ -6,11 +6,21 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dispatcher.errors import CalledOnEventLoop
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """An event loop, its thread, and what runs on it."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+    running: set[asyncio.Task[None]]
 
 
 class Bridge:
@@ -21,8 +31,7 @@ class Bridge:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._serving: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
-        self._running: set[asyncio.Task[Any]] = set()
+        self._serving: _Serving | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run the coroutine to its end and return its result.
@@ -35,21 +44,16 @@ class Bridge:
         except CalledOnEventLoop:
             coroutine.close()
             raise
-        loop, ended, begun = self._loop(), Future[T](), list[asyncio.Task[T]]()
-
-        def begin() -> None:
-            task = loop.create_task(coroutine)
-            begun.append(task)
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            task.add_done_callback(lambda done: _hand_over(done, ended))
-
+        ended, begun = Future[T](), list[asyncio.Task[None]]()
+        with self._lock:
+            # Under the lock, so that a loop which is being closed is never given anything more to do.
+            serving = self._served()
+            serving.loop.call_soon_threadsafe(lambda: begun.append(_begin(serving, coroutine, ended)))
         try:
-            loop.call_soon_threadsafe(begin)
             return ended.result()
         except BaseException:
             if not ended.done():
-                loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
+                serving.loop.call_soon_threadsafe(lambda: [task.cancel() for task in begun])
                 ended.exception()
             raise
 
@@ -64,26 +68,19 @@ class Bridge:
         if serving is None:
             last.close()
             return
-        loop, thread = serving
-        asyncio.run_coroutine_threadsafe(self._wind_down(last), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        try:
+            asyncio.run_coroutine_threadsafe(_wind_down(serving, last), serving.loop).result()
+        finally:
+            serving.loop.call_soon_threadsafe(serving.loop.stop)
+            serving.thread.join()
 
-    async def _wind_down(self, last: Coroutine[Any, Any, None]) -> None:
-        while running := tuple(self._running):
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running)
-        await last
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._serving is None:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=_serve, args=(loop,), name="dispatcher-bridge", daemon=True)
-                self._serving = (loop, thread)
-                thread.start()
-            return self._serving[0]
+    def _served(self) -> _Serving:
+        if self._serving is None:
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=_serve, args=(loop,), name="dispatcher-bridge", daemon=True)
+            self._serving = _Serving(loop, thread, set())
+            thread.start()
+        return self._serving
 
 
 def refuse_on_event_loop() -> None:
@@ -107,10 +104,26 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _hand_over(done: asyncio.Task[T], ended: Future[T]) -> None:
-    if done.cancelled():
-        ended.set_exception(asyncio.CancelledError())
-    elif (error := done.exception()) is not None:
+def _begin(serving: _Serving, coroutine: Coroutine[Any, Any, T], ended: Future[T]) -> asyncio.Task[None]:
+    task = serving.loop.create_task(_handed_over(coroutine, ended))
+    serving.running.add(task)
+    task.add_done_callback(serving.running.discard)
+    return task
+
+
+async def _handed_over(coroutine: Coroutine[Any, Any, T], ended: Future[T]) -> None:
+    """Run the coroutine and hand over how it ended, whatever that is: a SystemExit would end the loop of everybody."""
+    try:
+        result = await coroutine
+    except BaseException as error:  # noqa: BLE001 - it is raised again, where the result is waited for
         ended.set_exception(error)
     else:
-        ended.set_result(done.result())
+        ended.set_result(result)
+
+
+async def _wind_down(serving: _Serving, last: Coroutine[Any, Any, None]) -> None:
+    while running := tuple(serving.running):
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+    await last

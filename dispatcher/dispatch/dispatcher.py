@@ -4,53 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import inspect
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
 
-from dispatcher.action.decision import Decision, PathName
-from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
-from dispatcher.action.request import ResearchAction
+from dispatcher.action.event import Event, Finished, OnEvent
+from dispatcher.action.request import FEATURE, ResearchAction
 from dispatcher.action.result import ResearchResult
-from dispatcher.audit.log import Log
-from dispatcher.audit.record import AttemptOpening, new_log_id
 from dispatcher.dispatch.bridge import Bridge, refuse_on_event_loop
-from dispatcher.dispatch.rows import Began, Setting, ending_of, opening_of, result_of
-from dispatcher.errors import LogUnavailable
-from dispatcher.paths.observation import Observer, Session
-from dispatcher.paths.path import Job, Outcome, Path
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.prices import PriceTable
-from dispatcher.routing.router import Router
+from dispatcher.dispatch.conversation import Past, past_of
+from dispatcher.dispatch.dispatch import Dispatch
+from dispatcher.dispatch.keeping import read_result
+from dispatcher.dispatch.parts import Parts
+from dispatcher.dispatch.rows import Began
+from dispatcher.dispatch.under_way import UnderWay
+from dispatcher.errors import DuplicateAction, InvalidAction
+from dispatcher.paths.repository import resolve
 
 logger = logging.getLogger(__name__)
-
-CANCELLED = Outcome(
-    status=Status.CANCELLED,
-    ended_by=EndedBy.CANCEL,
-    error_type=ErrorType.CANCELLED,
-    error="the caller cancelled",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a dispatcher is made of.
-
-    `settle` waits for what the running event loop's attempts left to wind down at the provider.
-    """
-
-    router: Router
-    paths: Mapping[PathName, Path]
-    log: Log
-    prices: PriceTable
-    setting: Setting
-    settle: Callable[[], Coroutine[Any, Any, None]]
 
 
 class Dispatcher:
@@ -68,34 +43,64 @@ class Dispatcher:
         self._kept: list[object] = []
         self._lock = threading.Lock()
         self._bridge = Bridge()
+        self._under_way = UnderWay()
         _ALIVE.add(self)
 
-    def dispatch_research(self, action: ResearchAction) -> ResearchResult:
+    def dispatch_research(self, action: ResearchAction, on_event: OnEvent | None = None) -> ResearchResult:
         """Carry out the action and wait for it; see `adispatch_research`.
 
         Raises CalledOnEventLoop on the thread of a running event loop.
         """
-        return self._bridge.run(self.adispatch_research(action))
+        return self._bridge.run(self.adispatch_research(action, on_event))
 
-    async def adispatch_research(self, action: ResearchAction) -> ResearchResult:
+    async def adispatch_research(self, action: ResearchAction, on_event: OnEvent | None = None) -> ResearchResult:
         """Decide, open the row, run the path, close the row, answer.
 
-        Every ending of the research itself is a result. Raises InvalidAction or RepositoryUnusable for an action that
-        can't be carried out and LogUnavailable where the log can't take the row: nothing is spent then. A cancellation
-        closes the row, with its usage, before it propagates.
+        Every ending of the research itself is a result. An action that isn't carried out is an error, and nothing is
+        spent then: InvalidAction or RepositoryUnusable where it can't be, ConversationContinues or ConversationBusy
+        where its conversation can't go on, ActionInProgress, DuplicateAction or IdempotencyKeyReused where its key is
+        taken, BudgetExhausted where the tenant's budget has no room, and LogUnavailable where the log can't take the
+        row. A cancellation closes the row, with its usage, before it propagates. `on_event` is told of the progress on
+        the event loop's thread; an exception of it is logged and ends the telling, not the dispatch.
         """
+        with self._under_way.counted():
+            return await self._carry_out(action, on_event)
+
+    async def _carry_out(self, action: ResearchAction, on_event: OnEvent | None) -> ResearchResult:
         began = Began(at=dt.datetime.now(dt.UTC), ns=time.monotonic_ns())
+        tell = _ignore if on_event is None else Telling(on_event)
         parts = await asyncio.to_thread(self._ready_parts) if self._parts is None else self._parts
         parts.router.refuse_foreign_repository(action)
         checkout = await asyncio.to_thread(resolve, action.repository)
-        dispatch_id = new_log_id()
-        mountable = parts.router.mountable(action, has_commit=checkout.commit_sha is not None)
-        decision = parts.router.decide(action, mountable=mountable, unit=action.conversation_id or dispatch_id)
-        opening = opening_of(
-            action, decision, checkout, parts.setting, began, log_id=new_log_id(), dispatch_id=dispatch_id
-        )
-        attempt = _Attempt(parts, action, decision, checkout, opening, began)
-        return await attempt.carry_out()
+        try:
+            await _refuse_taken_key(parts, action)
+            result = await Dispatch.decided(
+                parts, action, checkout, await _past(parts, action, began), began, tell
+            ).answer()
+        except DuplicateAction:
+            kept = await _kept_result(parts, action, began)
+            if kept is None:
+                raise
+            result = kept
+        tell(Finished(result=result))
+        return result
+
+    async def astream_research(self, action: ResearchAction) -> AsyncGenerator[Event, None]:
+        """The events of a dispatch as they happen, `Finished` with the result last; see `adispatch_research`.
+
+        Whoever leaves before the end, by `aclose()` or by cancellation, cancels the dispatch and waits until its row
+        is closed. A generator that is only dropped is left by the garbage collector, later.
+        """
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        task = asyncio.ensure_future(self.adispatch_research(action, events.put_nowait))
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def settle(self) -> None:
         """Wait for what this event loop's dispatches left to wind down at the provider, some seconds at most.
@@ -106,13 +111,14 @@ class Dispatcher:
             await self._parts.settle()
 
     def close(self) -> None:
-        """Cancel what blocking callers still wait for, settle it, and free the threads and connections.
+        """Cancel what is under way, on every event loop, settle it, and free the threads and connections.
 
         Raises CalledOnEventLoop on the thread of a running event loop.
         """
         refuse_on_event_loop()
         parts, self._parts = self._parts, None
         if parts is not None:
+            self._under_way.end()
             self._bridge.close(parts.settle())
             parts.log.shutdown()
 
@@ -128,7 +134,7 @@ class Dispatcher:
         # A child that forks again before it ever dispatched passes on what it was given.
         self._kept += [self._parts, self._bridge, self._lock]
         self._inherited = self._parts or self._inherited
-        self._parts, self._bridge, self._lock = None, Bridge(), threading.Lock()
+        self._parts, self._bridge, self._lock, self._under_way = None, Bridge(), threading.Lock(), UnderWay()
 
 
 _ALIVE: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
@@ -142,104 +148,50 @@ def _forget_what_was_inherited() -> None:
 os.register_at_fork(after_in_child=_forget_what_was_inherited)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One run of one path, between the opening of its row and the closing."""
+class Telling:
+    """Passes events on to a callback of the application, until that fails, in whatever way.
 
-    parts: Parts
-    action: ResearchAction
-    decision: Decision
-    checkout: Checkout
-    opening: AttemptOpening
-    began: Began
+    Raises InvalidAction where the callback would have to be awaited: it would never run.
+    """
 
-    async def carry_out(self) -> ResearchResult:
-        # Every step runs in this very task: a loop that ends cancels all its tasks, and one that was only just made for
-        # the closing would never begin.
-        observer = self._observer()
-        await self._open(observer)
+    def __init__(self, on_event: OnEvent) -> None:
+        if inspect.iscoroutinefunction(on_event):
+            raise InvalidAction("on_event", ["is an async function; give a plain one, or use astream_research()"])
+        self._on_event: OnEvent | None = on_event
+
+    def __call__(self, event: Event) -> None:
+        """Pass on an event."""
+        if self._on_event is None:
+            return
         try:
-            outcome = await self._run(observer)
-        except asyncio.CancelledError:
-            await self._close(CANCELLED, observer)
-            raise
-        except (Exception, SystemExit, KeyboardInterrupt) as defect:
-            await self._close(_internal(defect), observer)
-            raise
-        return await self._close(outcome, observer)
-
-    def _observer(self) -> Observer:
-        async def note_session(session: Session) -> None:
-            await self.parts.log.note_session(
-                self.opening.log_id, session.session_id, session.agent_id, session.agent_version
-            )
-
-        return Observer(
-            prices=self.parts.prices,
-            on=self.began.at.date(),
-            clock=time.monotonic_ns,
-            started_ns=self.began.ns,
-            note_session=note_session,
-        )
-
-    async def _open(self, observer: Observer) -> None:
-        try:
-            await self.parts.log.open(self.opening)
-        except asyncio.CancelledError:
-            # The log has settled it: the row is there and ends now, or it was refused and there is none to end.
-            await self._close(CANCELLED, observer, perhaps_refused=True)
-            raise
-
-    async def _run(self, observer: Observer) -> Outcome:
-        variant = self.decision.variant
-        job = Job(
-            log_id=self.opening.log_id,
-            tenant=self.action.tenant,
-            question=self.action.question,
-            variant=variant,
-            iteration_cap=self.decision.iteration_cap,
-            checkout=self.checkout,
-        )
-        waited_s = (time.monotonic_ns() - self.began.ns) / 1e9
-        try:
-            async with asyncio.timeout(self.decision.deadline_s - waited_s) as deadline:
-                return await self.parts.paths[variant.path].run(job, observer)
-        except LogUnavailable as error:
-            return Outcome(
-                status=Status.ERROR,
-                ended_by=EndedBy.FAILURE,
-                error_type=ErrorType.LOG_UNAVAILABLE,
-                error_stage=ErrorStage.SESSION,
-                error=str(error),
-            )
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            # A report accepted in time is the answer, however long the rest took.
-            return observer.accepted or Outcome(
-                status=Status.ERROR,
-                ended_by=EndedBy.DEADLINE,
-                error_type=ErrorType.DEADLINE,
-                error=f"no answer within the deadline of {self.decision.deadline_s:g} s",
-            )
-
-    async def _close(self, outcome: Outcome, observer: Observer, *, perhaps_refused: bool = False) -> ResearchResult:
-        seen = observer.observed()
-        response_time_ms = (time.monotonic_ns() - self.began.ns) // 1_000_000
-        ending = ending_of(outcome, seen, response_time_ms, dt.datetime.now(dt.UTC), self.parts.prices.version)
-        try:
-            await self.parts.log.close(self.opening.log_id, ending, seen.calls)
-        except LogUnavailable as error:
-            # The action was accepted and its row is durable as `started`; the answer isn't withheld for it.
-            if not perhaps_refused:
-                logger.error("row %s stays open, its ending could not be written: %s", self.opening.log_id, error)  # noqa: TRY400
-        return result_of(self.opening, self.decision, outcome, seen, response_time_ms)
+            self._on_event(event)
+        except BaseException:
+            # Even a SystemExit of a display mustn't end a dispatch that is paid for.
+            logger.exception("on_event failed and is told nothing more; the dispatch goes on")
+            self._on_event = None
 
 
-def _internal(defect: BaseException) -> Outcome:
-    return Outcome(
-        status=Status.ERROR,
-        ended_by=EndedBy.FAILURE,
-        error_type=ErrorType.INTERNAL,
-        error=f"a defect of the dispatcher: {type(defect).__name__}",
-    )
+def _ignore(_event: Event) -> None:
+    """Nobody follows the dispatch."""
+
+
+async def _refuse_taken_key(parts: Parts, action: ResearchAction) -> None:
+    # A repeated turn would otherwise hear of the conversation that it has itself carried on.
+    if action.idempotency_key is not None and action.conversation_id is not None:
+        key = (action.tenant, FEATURE, action.idempotency_key)
+        await parts.log.refuse_taken_key(*key, action.request_hash)
+
+
+async def _past(parts: Parts, action: ResearchAction, began: Began) -> Past:
+    if action.conversation_id is None:
+        return Past()
+    key = (action.tenant, FEATURE, action.conversation_id)
+    return past_of(action, await parts.log.conversation(*key, origin=parts.setting.origin, now=began.at))
+
+
+async def _kept_result(parts: Parts, action: ResearchAction, began: Began) -> ResearchResult | None:
+    if parts.conduct.results is None or action.idempotency_key is None:
+        return None
+    key = (action.tenant, FEATURE, action.idempotency_key)
+    text = await parts.log.kept_result(*key, origin=parts.setting.origin, now=began.at)
+    return None if text is None else read_result(text)

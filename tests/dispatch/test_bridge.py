@@ -112,3 +112,15 @@ def test_closing_cancels_what_runs_waits_for_its_clean_up_and_then_does_the_last
 
     assert order == ["cleaned", "last"]
     assert not caller.is_alive()
+
+
+def test_an_exit_inside_the_coroutine_ends_its_caller_and_nobody_elses_loop(bridge):
+    async def leave():
+        raise SystemExit(3)
+
+    async def answer():
+        return 7
+
+    with pytest.raises(SystemExit):
+        bridge.run(leave())
+    assert bridge.run(answer()) == 7

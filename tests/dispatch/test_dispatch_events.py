@@ -60,25 +60,40 @@ async def test_misuse_is_raised_from_the_iteration(dispatcher, ask):
             pass
 
 
-def test_a_callback_that_fails_harms_nobody(dispatcher, ask, caplog):
+@pytest.mark.parametrize("failure", [RuntimeError("gone"), asyncio.CancelledError(), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize("at", [Decided, AttemptStarted, RequestFinished, AttemptFinished, Finished])
+def test_a_callback_that_fails_in_whatever_way_harms_nobody(dispatcher, ask, rows, caplog, failure, at):
     told = []
 
     def on_event(event):
         told.append(event)
-        raise RuntimeError("a display that is gone")
+        if isinstance(event, at):
+            raise failure
 
     dispatcher.dispatch_research(ask(), on_event).raise_for_status()
-    assert (len(told), "on_event failed" in caplog.text) == (1, True)
+    assert (type(told[-1]), "on_event failed" in caplog.text) == (at, True)
+    assert [row["status"] for row in rows()] == ["success"]
+
+
+def test_a_callback_that_would_have_to_be_awaited_is_refused_before_anything_is_spent(dispatcher, ask, rows):
+    async def on_event(event):
+        pass
+
+    with pytest.raises(InvalidAction, match="astream_research"):
+        dispatcher.dispatch_research(ask(), on_event)
+    assert rows() == []
 
 
 async def test_a_cancelled_iteration_cancels_the_dispatch(dispatcher, ask, rows):
+    started = asyncio.Event()
+
     async def follow():
-        async for _ in dispatcher.astream_research(ask()):
-            pass
+        async for event in dispatcher.astream_research(ask()):
+            if isinstance(event, AttemptStarted):
+                started.set()
 
     following = asyncio.ensure_future(follow())
-    while not rows():
-        await asyncio.sleep(0.001)
+    await started.wait()
     following.cancel()
     await asyncio.wait({following})
     assert [row["status"] for row in rows()] == ["cancelled"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import aclosing
 
 import pytest
 import yaml
 
-from dispatcher import AttemptStarted, DuplicateAction, RetryScheduled
-from dispatcher.simulator.faults import DropAfter, DropBefore, Rule, Status
+from dispatcher import AttemptStarted, DuplicateAction, Limits, RequestStarted, RetryScheduled
+from dispatcher.simulator.faults import DropAfter, DropBefore, Rule, Stall, Status
 from dispatcher.wiring import build_dispatcher
 
 OVERLOADED = Status(status=529)
@@ -126,11 +128,75 @@ def test_a_path_that_keeps_failing_is_left_alone_and_then_tried_once(build, ask,
 async def test_cancelled_dispatches_do_not_open_the_breaker(build, ask, rows):
     dispatcher = build(breaker={"failures": 1, "cooldown_s": 60})
     for _ in range(3):
-        running = asyncio.ensure_future(dispatcher.adispatch_research(ask()))
-        await asyncio.sleep(0.05)
-        running.cancel()
-        await asyncio.wait({running})
+        async with aclosing(dispatcher.astream_research(ask())) as events:
+            async for event in events:
+                if isinstance(event, RequestStarted):
+                    break
+    assert [row["status"] for row in rows()] == ["cancelled"] * 3
     assert (await dispatcher.adispatch_research(ask())).status == "success"
+
+
+def test_one_callers_short_deadlines_do_not_shut_the_path_for_everybody(build, ask, rows, inject):
+    dispatcher = build(breaker={"failures": 1, "cooldown_s": 60})
+    inject(Rule(on="messages.create", fault=Stall(), times=3))
+    ended = [dispatcher.dispatch_research(ask(limits=Limits(deadline_s=0.2))).error_type for _ in range(3)]
+    assert ended == ["deadline"] * 3
+    assert dispatcher.dispatch_research(ask("globex", variant="legacy")).status == "success"
+
+
+async def test_who_waited_for_a_place_while_the_path_was_shut_sends_nothing(build, ask, rows, inject, live_simulator):
+    dispatcher = build(
+        breaker={"failures": 1, "cooldown_s": 60}, concurrency={"messages": 1, "managed": 1, "queue": 100}
+    )
+    inject(Rule(on="messages.create", fault=Status(status=529, should_retry=False), every=True))
+    before = len(live_simulator.faults_fired)
+    results = await asyncio.gather(*(dispatcher.adispatch_research(ask()) for _ in range(6)))
+    assert sorted(result.error_type for result in results) == ["circuit_open"] * 5 + ["overloaded"]
+    assert len(live_simulator.faults_fired) - before == 1
+
+
+def test_our_own_limits_neither_keep_a_failing_path_open_nor_shut_a_sound_one(build, ask, inject):
+    dispatcher = build(breaker={"failures": 2, "cooldown_s": 60})
+    inject(Rule(on="messages.create", fault=OVERLOADED, every=True))
+    ended = [
+        dispatcher.dispatch_research(ask(limits=limits)).error_type
+        for limits in (Limits(), Limits(tokens=1), Limits(), Limits(tokens=1))
+    ]
+    assert ended == ["overloaded", "token_cap", "overloaded", "circuit_open"]
+
+
+@pytest.mark.parametrize("brake", ["off", "removed"])
+def test_a_fallback_does_not_get_around_an_operators_flag(build, ask, rows, inject, live_settings, brake):
+    file = live_settings.policies_dir / "flags.json"
+    flags = json.loads(file.read_text())
+    if brake == "off":
+        flags["features"] = [{**feature, "enabled": False} for feature in flags["features"]]
+    else:
+        (flag,) = (feature for feature in flags["features"] if feature["name"] == "agent-research")
+        (strategy,) = (one for one in flag["strategies"] if one.get("title") == "capped pilot")
+        strategy["variants"][0]["name"] = "legacy"
+    file.write_text(json.dumps(flags))
+    dispatcher = build({"legacy": "managed-sonnet-4-6"})
+    inject(Rule(on="messages.create", fault=OVERLOADED, every=True))
+    result = dispatcher.dispatch_research(ask("acme"))
+    assert (result.decision.reason, [row["variant"] for row in rows()]) == (brake, ["legacy"])
+
+
+async def test_a_wait_that_ends_in_the_queue_is_on_record(build, ask, rows, inject):
+    dispatcher = build(concurrency={"messages": 1, "managed": 1, "queue": 100})
+    inject(Rule(on="messages.create", fault=Stall()))
+    inside = asyncio.Event()
+
+    def on_event(event):
+        if isinstance(event, RequestStarted):
+            inside.set()
+
+    first = asyncio.ensure_future(dispatcher.adispatch_research(ask(limits=Limits(deadline_s=2)), on_event))
+    await inside.wait()
+    second = await dispatcher.adispatch_research(ask("initech", limits=Limits(deadline_s=0.3)))
+    await first
+    (row,) = rows("SELECT * FROM ai_outbound_logs WHERE tenant = 'initech'")
+    assert (second.error_type, row["error_stage"], row["queue_ms"] > 0) == ("deadline", "queue", True)
 
 
 async def test_more_than_may_run_at_once_wait_and_say_how_long(build, ask, rows):

@@ -91,3 +91,13 @@ def test_an_exit_in_the_middle_of_a_dispatch_ends_its_row(dispatcher, rows, ask)
         asyncio.run(leave())
 
     assert rows()[0]["status"] == "cancelled"
+
+
+async def test_closing_from_another_thread_ends_what_awaiting_callers_wait_for_with_its_row(dispatcher, ask, rows):
+    started = asyncio.Event()
+    running = asyncio.ensure_future(dispatcher.adispatch_research(ask(), lambda _event: started.set()))
+    await started.wait()
+    await asyncio.to_thread(dispatcher.close)
+    await asyncio.wait({running})
+    assert running.cancelled()
+    assert [row["status"] for row in rows()] in ([], ["cancelled"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -137,8 +138,9 @@ def test_the_callers_limits_are_over_all_attempts():
         (Limits(tokens=1100), seen()),
         (Limits(cost_usd=Decimal("0.2")), seen()),
         (Limits(cost_usd=Decimal(5)), seen(cost_nanousd=None)),
+        (Limits(tokens=10**6), replace(seen(), usage_quality=UsageQuality.PARTIAL)),
     ],
-    ids=["requests", "tokens", "money", "money of unknown amount"],
+    ids=["requests", "tokens", "money", "money of unknown amount", "tokens of unknown number"],
 )
 def test_where_nothing_is_left_of_a_limit_there_is_no_fallback(limits, looked):
     assert following(limits=limits, looked=looked) is None
@@ -146,11 +148,15 @@ def test_where_nothing_is_left_of_a_limit_there_is_no_fallback(limits, looked):
 
 @pytest.mark.parametrize("error_type", ErrorType)
 def test_every_ending_says_something_definite_of_the_provider(error_type):
-    assert health_of(failed(error_type)) in Health
+    assert health_of(failed(error_type), seen()) in Health
 
 
 def test_answers_speak_for_the_provider_and_misuse_says_nothing():
-    assert health_of(failed(ErrorType.REFUSAL)) is Health.GOOD
-    assert health_of(failed(ErrorType.BILLING)) is Health.UNKNOWN
-    assert health_of(failed(ErrorType.CANCELLED, Status.CANCELLED)) is Health.UNKNOWN
-    assert health_of(Outcome(status=Status.SUCCESS, ended_by=EndedBy.COMPLETED)) is Health.GOOD
+    assert health_of(failed(ErrorType.REFUSAL), seen()) is Health.GOOD
+    assert health_of(failed(ErrorType.BILLING), seen()) is Health.UNKNOWN
+    assert health_of(failed(ErrorType.CANCELLED, Status.CANCELLED), seen()) is Health.UNKNOWN
+    assert health_of(Outcome(status=Status.SUCCESS, ended_by=EndedBy.COMPLETED), seen()) is Health.GOOD
+
+
+def test_an_attempt_that_our_own_limit_ended_before_any_answer_says_nothing():
+    assert health_of(failed(ErrorType.TOKEN_CAP), replace(seen(), calls=())) is Health.UNKNOWN

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dispatcher import ActionInProgress, BudgetExhausted, DuplicateAction, IdempotencyKeyReused, Limits
+from dispatcher import ActionInProgress, AttemptStarted, BudgetExhausted, DuplicateAction, IdempotencyKeyReused, Limits
 
 
 def test_the_same_key_spends_once_and_names_the_first_row(dispatcher, ask, rows, live_simulator):
@@ -65,9 +65,14 @@ def test_of_many_at_once_one_is_carried_out(dispatcher, ask, rows):
 
 
 async def test_a_cancelled_dispatch_releases_the_key(dispatcher, ask, rows):
-    running = asyncio.ensure_future(dispatcher.adispatch_research(ask(idempotency_key="k-1")))
-    while not rows():
-        await asyncio.sleep(0.001)
+    started = asyncio.Event()
+
+    def on_event(event):
+        if isinstance(event, AttemptStarted):
+            started.set()
+
+    running = asyncio.ensure_future(dispatcher.adispatch_research(ask(idempotency_key="k-1"), on_event))
+    await started.wait()
     running.cancel()
     await asyncio.wait({running})
     result = await dispatcher.adispatch_research(ask(idempotency_key="k-1"))
@@ -98,7 +103,16 @@ def test_a_budget_has_room_for_so_many_reservations_however_many_start_at_once(b
 
 
 def test_a_tenant_without_room_is_told_what_is_spent_and_reserved(budgeted_dispatcher, ask, rows):
-    with pytest.raises(BudgetExhausted, match="is 3 USD since.*this one needs 4 USD"):
+    with pytest.raises(BudgetExhausted, match=r"is 3 USD since.*this one needs 4 USD"):
         budgeted_dispatcher.dispatch_research(ask("acme", variant="legacy", limits=Limits(cost_usd=4)))
     assert rows() == []
     budgeted_dispatcher.dispatch_research(ask("umbrella", limits=Limits(cost_usd=4))).raise_for_status()
+
+
+def test_a_repeated_turn_of_a_conversation_hears_of_its_key_first(dispatcher, keeping_dispatcher, ask, rows):
+    asked = ask(conversation_id="c-1", idempotency_key="k-1")
+    first = keeping_dispatcher.dispatch_research(asked).raise_for_status()
+    assert keeping_dispatcher.dispatch_research(asked).log_id == first.log_id
+    with pytest.raises(DuplicateAction):
+        dispatcher.dispatch_research(asked)
+    assert len(rows()) == 1

@@ -86,3 +86,23 @@ async def test_event_loops_of_several_threads_share_the_places():
         thread.start()
     await _soon(lambda: not any(thread.is_alive() for thread in threads))
     assert (most, inside) == (2, 0)
+
+
+async def test_who_waited_on_a_loop_that_is_gone_neither_holds_a_place_nor_fills_the_queue():
+    turnstile = Turnstile(1, 1)
+    await turnstile.enter()
+
+    def wait_and_die():
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(turnstile.enter())
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        return task
+
+    dropped = await asyncio.to_thread(wait_and_die)
+    waiting = asyncio.ensure_future(turnstile.enter())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    turnstile.leave()
+    await asyncio.wait_for(waiting, 1)
+    dropped._log_destroy_pending = False
