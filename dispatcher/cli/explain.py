@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dispatcher.action.decision import Decision, Step
+    from dispatcher.action.decision import Caps, Decision, Step, Variant
     from dispatcher.action.request import ResearchAction
     from dispatcher.routing.router import Router
 
@@ -66,11 +66,12 @@ def explained(router: Router, action: ResearchAction, *, assume_mountable: bool)
 
 
 def decision_document(decision: Decision) -> dict[str, Any]:
-    """The decision as the row has it, plus the variant's definition and the steps."""
+    """The decision as the row has it, plus the caps in force, the variant's definition and the steps."""
     from dataclasses import asdict
 
     return {
         **decision_fields(decision),
+        "caps": asdict(decision.caps),
         "definition": {**asdict(decision.variant), "hash": decision.variant.hash},
         "steps": [asdict(step) for step in decision.steps],
     }
@@ -95,19 +96,39 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
 
 def decision_text(action: ResearchAction, decision: Decision) -> str:
     """The decision for a person to read."""
-    variant = decision.variant
-    caching = ", with prompt caching" if variant.prompt_caching else ""
     width = max(len(step.rule) for step in decision.steps)
-    bound = "" if variant.max_tokens is None else f", at most {variant.max_tokens} output tokens a request"
     lines = [
-        f"tenant {action.tenant}: {variant.name} on the {decision.path} path, reason {decision.reason}",
+        f"tenant {action.tenant}: {decision.variant.name} on the {decision.path} path, reason {decision.reason}",
         "",
         *(_step_line(step, width) for step in decision.steps),
         "",
-        f"definition {variant.hash}: {variant.model}{caching}{bound}",
-        f"in force: at most {decision.iteration_cap} model requests in {decision.deadline_s:g} s",
+        f"definition {decision.variant.hash}: {_definition_text(decision.variant)}",
+        f"in force: at most {_caps_text(decision.caps)}",
     ]
     return "\n".join(lines)
+
+
+def _definition_text(variant: Variant) -> str:
+    parts = [variant.model]
+    if variant.prompt_caching:
+        parts.append("with prompt caching")
+    if variant.max_tokens is not None:
+        parts.append(f"at most {variant.max_tokens} output tokens a request")
+    if variant.cap_mode is not None:
+        parts.append(f"caps kept by {variant.cap_mode}")
+    if variant.fallback is not None:
+        parts.append(f"falls back to {variant.fallback}")
+    return ", ".join(parts)
+
+
+def _caps_text(caps: Caps) -> str:
+    from decimal import Decimal
+
+    from dispatcher.cli.telemetry import number
+
+    cost = f"{(Decimal(caps.cost_nanousd) / 10**9).normalize():f} USD"
+    counted = (caps.iterations, "model requests"), (caps.tool_calls, "tool calls"), (caps.tokens, "tokens")
+    return ", ".join([*(f"{number(count)} {what}" for count, what in counted), cost, f"{caps.deadline_s:g} s"])
 
 
 def _step_line(step: Step, width: int) -> str:

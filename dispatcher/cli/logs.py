@@ -1,4 +1,4 @@
-"""`dispatcher logs`: bring rows into the log, and summarise it."""
+"""`dispatcher logs`: bring rows into the log, summarise it, and put away what its attempts left behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def logs() -> None:
-    """Import rows into the log and summarise it."""
+    """Import rows into the log, summarise it, and put away what its attempts left behind."""
 
 
 @logs.command("import")
@@ -52,6 +52,38 @@ def import_rows(file: Path, map_file: Path, *, dry_run: bool, as_json: bool) -> 
         click.echo(json.dumps(import_document(report, file, dry_run=dry_run), indent=2, ensure_ascii=False))
     else:
         click.echo(import_text(report, file, dry_run=dry_run))
+
+
+@logs.command("sweep")
+@click.option(
+    "--days", default=30, show_default=True, type=click.IntRange(1), help="Look at sessions of so many last days."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be stopped and archived; touch nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def sweep(days: int, *, dry_run: bool, as_json: bool) -> None:
+    """Stop and archive the managed sessions that nobody needs any more.
+
+    Left alone are sessions of attempts under way, sessions that a conversation may still go on in, and every session
+    whose row isn't in this log.
+    """
+    import asyncio
+    import datetime as dt
+    import json
+    from dataclasses import asdict
+
+    from dispatcher.settings import load_settings
+    from dispatcher.wiring import sweep_sessions
+
+    now = dt.datetime.now(dt.UTC)
+    report = asyncio.run(sweep_sessions(load_settings(), since=now - dt.timedelta(days=days), now=now, dry_run=dry_run))
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, **asdict(report)}, indent=2))
+        return
+    verb = "would be" if dry_run else "were"
+    click.echo(
+        f"{len(report.looked_at)} sessions looked at: {len(report.stopped)} {verb} stopped and archived, "
+        f"{len(report.archived)} {verb} archived, {len(report.left)} left alone, {len(report.failed)} failed"
+    )
 
 
 @logs.command("summary")

@@ -93,6 +93,48 @@ def distribution(feature: str, origin: str, by: str, since: dt.timedelta | None,
         _print_distribution(selection, by, rows)
 
 
+@telemetry.command()
+@click.option("--feature", default="agent_research", show_default=True, help="Attempts of which feature.")
+@click.option(
+    "--origin", type=click.Choice(ORIGINS), default="production", show_default=True, help="Attempts of which origin."
+)
+@click.option("--since", type=Span(), default="30d", show_default=True, help="How far back: 30d, 12h, all.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures and their SQL as JSON.")
+def failures(feature: str, origin: str, since: dt.timedelta | None, *, as_json: bool) -> None:
+    """What failed: what users felt, who can do something about it, how many tenants it reaches.
+
+    What a user stopped on purpose is no failure; failures and answers are timed apart.
+    """
+    import datetime as dt
+    import json
+
+    from dispatcher.audit.record import Origin
+    from dispatcher.cli.failure_report import failures_document, print_failures
+    from dispatcher.settings import load_settings
+    from dispatcher.telemetry import failures as report
+    from dispatcher.telemetry.connection import reading
+    from dispatcher.telemetry.distribution import Selection, sql_text
+    from dispatcher.wiring import open_database
+
+    until = dt.datetime.now(dt.UTC)
+    selection = Selection(
+        feature=feature, origin=Origin(origin), since=None if since is None else until - since, until=until
+    )
+    engine = open_database(load_settings())
+    try:
+        with reading(engine) as connection:
+            found = report.failures(connection, selection)
+        statements = report.counts_statement(selection), report.times_statement(selection)
+        sql = dict(zip(("counts", "times"), (sql_text(one, engine.dialect) for one in statements), strict=True))
+    finally:
+        engine.dispose()
+    if as_json:
+        document = {**selection_document(selection), "sql": sql, **failures_document(found)}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print_failures(selection, found)
+
+
 def selection_document(selection: Selection) -> dict[str, Any]:
     """Which rows a report read, as JSON holds it."""
     return {
@@ -148,18 +190,26 @@ def number(value: int | None) -> str:
     return "" if value is None else f"{value:,}".replace(",", " ")
 
 
-def _print_distribution(selection: Selection, by: str, rows: Sequence[DistributionRow]) -> None:
+def window(selection: Selection) -> str:
+    """The moments between which a report's rows began."""
     assert selection.until is not None
     since = "the beginning" if selection.since is None else selection.since.isoformat(timespec="minutes")
-    window = f"{since} to {selection.until.isoformat(timespec='minutes')}"
-    subject = f"response_time_ms of {selection.feature}, {selection.origin} rows, {window}"
+    return f"{since} to {selection.until.isoformat(timespec='minutes')}"
+
+
+def scales_note(scales: Sequence[float]) -> None:
+    """Say which of the rows' time scales aren't that of real time."""
+    listed = ", ".join(f"{scale:g}" for scale in scales if scale != 1)
+    if listed:
+        click.echo(f"Some rows ran on a time scale of {listed}: their waits are simulated, not real.")
+
+
+def _print_distribution(selection: Selection, by: str, rows: Sequence[DistributionRow]) -> None:
+    subject = f"response_time_ms of {selection.feature}, {selection.origin} rows, {window(selection)}"
     if not rows:
         click.echo(f"{subject}: no rows")
         return
     click.echo(subject)
     page().print(distribution_table(rows, by))
     click.echo("Milliseconds; percentiles are nearest-rank. Rows without a time are counted, not measured.")
-    scales = sorted({scale for row in rows for scale in row.time_scales if scale != 1})
-    if scales:
-        listed = ", ".join(f"{scale:g}" for scale in scales)
-        click.echo(f"Some rows ran on a time scale of {listed}: their waits are simulated, not real.")
+    scales_note(sorted({scale for row in rows for scale in row.time_scales}))

@@ -82,3 +82,21 @@ def test_a_repeated_key_names_the_first_row(research):
     code, _, err = research("Where is the greeting computed?", "--json", "--idempotency-key", "k-1")
     assert code == 2
     assert json.loads(out)["log_id"] in err
+
+
+def test_a_transcript_that_could_not_be_kept_is_refused_before_anything_is_spent(research, tmp_path, live_simulator):
+    charged = len(live_simulator.ledger)
+    nowhere = research("Where?", "--conversation", "c-1", "--transcript", str(tmp_path / "nowhere" / "talk.json"))
+    homeless = research("Where?", "--transcript", str(tmp_path / "talk.json"))
+    assert (nowhere[0], homeless[0], len(live_simulator.ledger)) == (2, 2, charged)
+    assert "no folder" in nowhere[2]
+    assert "--conversation" in homeless[2]
+
+
+def test_an_answer_is_shown_although_its_transcript_can_not_be_written(research, tmp_path):
+    (tmp_path / "talk.json").mkdir()
+    (tmp_path / "talk.json" / "full").touch()
+    code, out, err = research("Where?", "--conversation", "c-1", "--transcript", str(tmp_path / "talk.json"), "--json")
+    assert code == 2
+    assert out == ""
+    assert "is a directory" in err
