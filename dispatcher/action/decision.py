@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+DEFAULT_VARIANT = "legacy"
+"""The variant of every action that nothing moves, and the one that every brake leads to."""
+
 
 class PathName(StrEnum):
     """The two ways research is carried out."""
@@ -49,28 +52,55 @@ class Reason(StrEnum):
     """No rule applies."""
 
 
+class CapMode(StrEnum):
+    """How the managed path keeps to its caps, since the platform has none of its own."""
+
+    INTERRUPT = "interrupt"
+    """Requests are counted as they start and the session is interrupted; may overshoot by one request."""
+    CONFIRM = "confirm"
+    """Every tool asks for our permission, which is denied at the cap; exact, at a round trip for each tool round."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """A registered configuration of a path, from `policies/agent_research.yml`.
 
-    `iteration_cap` counts model requests; `deadline_s` is seconds of the caller's wall time. `max_tokens` bounds the
-    output tokens of one request and is None on the managed path, which has no such setting. `hash` is of the whole
-    definition, so a changed definition is another variant to a verdict.
+    The caps bound one attempt: `iteration_cap` model requests, `tool_call_cap` tool calls, `token_cap` tokens of all
+    classes over all requests, `cost_cap_nanousd` 10⁻⁹ US dollars, `deadline_s` seconds of the caller's wall time.
+    `max_tokens` bounds the output tokens of one request and is None on the managed path, which has no such setting;
+    `cap_mode` is of the managed path. `fallback` names the variant that is tried where this one's provider fails.
+    `hash` is of the whole definition, so a changed definition is another variant to a verdict.
     """
 
     name: str
     path: PathName
     model: str
     iteration_cap: int
+    tool_call_cap: int
+    token_cap: int
+    cost_cap_nanousd: int
     deadline_s: float
     max_tokens: int | None = None
     prompt_caching: bool = False
+    cap_mode: CapMode | None = None
+    fallback: str | None = None
 
     @cached_property
     def hash(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of the definition in canonical JSON."""
         definition = {field: getattr(self, field) for field in sorted(self.__dataclass_fields__)}
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """The limits in force for one attempt: the variant's, tightened by the action's; units as in `Variant`."""
+
+    iterations: int
+    tool_calls: int
+    tokens: int
+    cost_nanousd: int
+    deadline_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +118,11 @@ class Decision:
 
     `assignment_key` is what a draw hashed (a conversation or a tenant) and `assignment_share` the share of the variant
     that was drawn, in [0, 1]; both are None where nothing was drawn. `flag_version` is a hash of the flag document.
-    `iteration_cap` and `deadline_s` are those in force: the variant's, tightened by the action's limits.
     """
 
     variant: Variant
     reason: Reason
-    iteration_cap: int
-    deadline_s: float
+    caps: Caps
     flag: str
     flag_version: str | None = None
     flag_stale: bool = False
@@ -106,3 +134,13 @@ class Decision:
     def path(self) -> PathName:
         """The path of the variant."""
         return self.variant.path
+
+    @property
+    def iteration_cap(self) -> int:
+        """The cap on model requests that is in force."""
+        return self.caps.iterations
+
+    @property
+    def deadline_s(self) -> float:
+        """The deadline that is in force, in seconds of the caller's wall time."""
+        return self.caps.deadline_s

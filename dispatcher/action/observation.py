@@ -22,6 +22,9 @@ class EndedBy(StrEnum):
 
     COMPLETED = "completed"
     ITERATION_CAP = "iteration_cap"
+    TOOL_CALL_CAP = "tool_call_cap"
+    TOKEN_CAP = "token_cap"  # noqa: S105 - a model's tokens
+    COST_CAP = "cost_cap"
     DEADLINE = "deadline"
     REFUSAL = "refusal"
     INTERRUPT = "interrupt"
@@ -35,6 +38,9 @@ class ErrorType(StrEnum):
     """What went wrong, as an engineer groups it; closed."""
 
     ITERATION_CAP = "iteration_cap"
+    TOOL_CALL_CAP = "tool_call_cap"
+    TOKEN_CAP = "token_cap"  # noqa: S105 - a model's tokens
+    COST_CAP = "cost_cap"
     DEADLINE = "deadline"
     OUTPUT_INVALID = "output_invalid"
     REFUSAL = "refusal"
@@ -60,6 +66,10 @@ class ErrorType(StrEnum):
     CANCELLED = "cancelled"
     UNEXPECTED_REPLY = "unexpected_reply"
     """A reply that is not of the API's form, such as a proxy's page with status 200."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The path was failing and is left alone for a while; nothing was sent."""
+    QUEUE_FULL = "queue_full"
+    """Too many attempts of the path already wait in this process; nothing was sent."""
     LOG_UNAVAILABLE = "log_unavailable"
     """The log could not be told the session, so nothing was sent to it."""
     INTERNAL = "internal"
@@ -69,6 +79,7 @@ class ErrorType(StrEnum):
 class ErrorStage(StrEnum):
     """Where it went wrong."""
 
+    QUEUE = "queue"
     PROVISION = "provision"
     SESSION = "session"
     REQUEST = "request"
@@ -144,10 +155,12 @@ class Timings:
 
     `ready_ms` + `session_init_ms` + `first_token_ms` + `remainder_ms` = time to first token on every row that has
     one; a part that couldn't be observed is None, its time falls into the remainder, and
-    `timing_unavailable_reason` says why. `first_text_ms` counts from the start to the first visible text.
+    `timing_unavailable_reason` says why. `first_text_ms` counts from the start to the first visible text. Both begin
+    when the attempt had its place: `queue_ms`, the wait for one, is a figure of its own.
     """
 
     response_time_ms: int
+    queue_ms: int | None = None
     ready_ms: int | None = None
     session_init_ms: int | None = None
     first_token_ms: int | None = None

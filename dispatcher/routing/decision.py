@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from dispatcher.action.decision import Decision, Reason, Step, Variant
+from dispatcher.action.decision import DEFAULT_VARIANT, Caps, Decision, Reason, Step, Variant
 from dispatcher.action.request import Limits
 from dispatcher.errors import InvalidAction
 from dispatcher.routing.flag_answer import FlagAnswer, FlagState
-from dispatcher.routing.policy import DEFAULT_VARIANT, Policies
+from dispatcher.routing.policy import Policies
 
 _UNUSABLE = {
     FlagState.UNKNOWN_FLAG: Reason.UNKNOWN_FLAG,
@@ -65,12 +66,10 @@ def brake(policies: Policies, limits: Limits, where: str, value: str) -> Decisio
         reason, detail = Reason.FORCED, f"{where} says {value!r}"
     else:
         reason, detail = Reason.FORCE_INVALID, f"{where} says {value!r}, which isn't 'legacy'; it brakes all the same"
-    iteration_cap, deadline_s = _tightened(policies.default, limits)
     return Decision(
         variant=policies.default,
         reason=reason,
-        iteration_cap=iteration_cap,
-        deadline_s=deadline_s,
+        caps=tightened(policies.default, limits),
         flag=policies.flag,
         steps=(Step(rule="kill switch", decided=True, detail=detail),),
     )
@@ -162,12 +161,10 @@ def _decision(situation: Situation, variant_name: str, reason: Reason, steps: tu
     answer = situation.answer
     variant = situation.policies.variants[variant_name]
     by_draw = reason is Reason.SHARE
-    iteration_cap, deadline_s = _tightened(variant, situation.limits)
     return Decision(
         variant=variant,
         reason=reason,
-        iteration_cap=iteration_cap,
-        deadline_s=deadline_s,
+        caps=tightened(variant, situation.limits),
         flag=situation.policies.flag,
         flag_version=answer.version,
         flag_stale=answer.stale,
@@ -177,8 +174,19 @@ def _decision(situation: Situation, variant_name: str, reason: Reason, steps: tu
     )
 
 
-def _tightened(variant: Variant, limits: Limits) -> tuple[int, float]:
-    """The iteration cap and the deadline in force: a limit can only tighten the variant's."""
-    iterations = variant.iteration_cap if limits.iterations is None else min(variant.iteration_cap, limits.iterations)
-    deadline_s = variant.deadline_s if limits.deadline_s is None else min(variant.deadline_s, limits.deadline_s)
-    return iterations, deadline_s
+def tightened(variant: Variant, limits: Limits) -> Caps:
+    """The caps in force: a limit can only tighten the variant's."""
+    return Caps(
+        iterations=_lower(variant.iteration_cap, limits.iterations),
+        tool_calls=_lower(variant.tool_call_cap, limits.tool_calls),
+        tokens=_lower(variant.token_cap, limits.tokens),
+        cost_nanousd=_lower(variant.cost_cap_nanousd, limits.cost_nanousd),
+        deadline_s=float(_lower(variant.deadline_s, limits.deadline_s)),
+    )
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _lower(cap: _Number, limit: _Number | None) -> _Number:
+    return cap if limit is None else min(cap, limit)

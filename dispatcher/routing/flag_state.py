@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dispatcher.action.decision import DEFAULT_VARIANT
 from dispatcher.routing.flag_answer import ALWAYS_SENT, FlagState
 from dispatcher.routing.flag_document import EVERYBODY, Dependency, Feature, Strategy, VariantWeight
 from dispatcher.routing.flag_reader import FlagDocument
-from dispatcher.routing.policy import DEFAULT_VARIANT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,13 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from dispatcher.action.decision import PathName, Variant
+from dispatcher.action.decision import DEFAULT_VARIANT, CapMode, PathName, Variant
+from dispatcher.action.policy import Conduct
+from dispatcher.action.request import nanousd
 from dispatcher.document.notation import Contradictions, Positive, Strict
 from dispatcher.document.reading import read_document
 from dispatcher.errors import InvalidPolicy
-
-DEFAULT_VARIANT = "legacy"
-"""The variant of every action that nothing moves, and the one that every brake leads to."""
+from dispatcher.routing.conduct import ConductDefinition, Dollars
 
 FEATURE_FILE = "agent_research.yml"
 REPOSITORIES_FILE = "repositories.yml"
@@ -42,10 +42,15 @@ def _address(address: str) -> str:
 class _VariantDefinition(Strict):
     path: PathName = Field(strict=False)  # strict, it would take no text
     model: str = Field(min_length=1)
-    iteration_cap: int = Field(ge=1)
-    deadline_s: Positive
+    iteration_cap: int = Field(ge=1, le=10_000)
+    tool_call_cap: int = Field(ge=0)
+    token_cap: int = Field(ge=1)
+    cost_cap_usd: Dollars
+    deadline_s: Annotated[Positive, Field(le=86_400)]
     max_tokens: int | None = Field(default=None, ge=1)
     prompt_caching: bool = False
+    cap_mode: CapMode | None = Field(default=None, strict=False)  # strict, it would take no text
+    fallback: str | None = None
 
     @model_validator(mode="after")
     def _what_the_path_takes(self) -> _VariantDefinition:
@@ -56,12 +61,18 @@ class _VariantDefinition(Strict):
             problems.append((("max_tokens",), "is of the messages path only; the platform has no such setting"))
         if self.path is PathName.MANAGED and self.prompt_caching:
             problems.append((("prompt_caching",), "is of the messages path only; the platform caches itself"))
+        if self.path is PathName.MESSAGES and self.cap_mode is not None:
+            problems.append((("cap_mode",), "is of the managed path only; our own loop simply ends"))
         if problems:
             raise Contradictions([], problems)
         return self
 
     def variant(self, name: str) -> Variant:
-        return Variant(name=name, **{**dict(self), "deadline_s": float(self.deadline_s)})
+        defined = {**dict(self), "deadline_s": float(self.deadline_s)}
+        cost_cap_nanousd = nanousd(defined.pop("cost_cap_usd"))
+        if self.path is PathName.MANAGED and self.cap_mode is None:
+            defined["cap_mode"] = CapMode.CONFIRM
+        return Variant(name=name, cost_cap_nanousd=cost_cap_nanousd, **defined)
 
 
 class _FeaturePolicy(Strict):
@@ -69,13 +80,22 @@ class _FeaturePolicy(Strict):
     feature: Literal["agent_research"]
     flag: str = Field(pattern=r"^[A-Za-z0-9._~-]{1,100}$")
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")], _VariantDefinition]
+    conduct: ConductDefinition = ConductDefinition()
 
     @model_validator(mode="after")
-    def _default_is_registered(self) -> _FeaturePolicy:
+    def _names_are_registered(self) -> _FeaturePolicy:
+        problems: list[tuple[tuple[str, ...], str]] = []
         default = self.variants.get(DEFAULT_VARIANT)
         if default is None or default.path is not PathName.MESSAGES:
             sentence = "must be registered, on the messages path: every brake leads to it"
-            raise Contradictions([], [(("variants", DEFAULT_VARIANT), sentence)])
+            problems.append((("variants", DEFAULT_VARIANT), sentence))
+        for name, variant in self.variants.items():
+            fallback = variant.fallback
+            if fallback is not None and (fallback not in self.variants or fallback == name):
+                sentence = f"{fallback!r} is not another registered variant"
+                problems.append((("variants", name, "fallback"), sentence))
+        if problems:
+            raise Contradictions([], problems)
         return self
 
 
@@ -91,14 +111,15 @@ class _RepositoriesPolicy(Strict):
 class Policies:
     """The policies in force; read once.
 
-    `variants` are the registered variants by name, `flag` is the flag that chooses among them, and `repositories` maps
-    a tenant to its repositories' addresses on GitHub, each with the name of the environment variable that holds its
-    read-only token, or None for a public repository.
+    `variants` are the registered variants by name, `flag` is the flag that chooses among them, `conduct` is how actions
+    are carried out, and `repositories` maps a tenant to its repositories' addresses on GitHub, each with the name of
+    the environment variable that holds its read-only token, or None for a public repository.
     """
 
     feature: str
     flag: str
     variants: Mapping[str, Variant]
+    conduct: Conduct
     repositories: Mapping[str, Mapping[str, str | None]]
 
     @classmethod
@@ -110,7 +131,13 @@ class Policies:
         if feature is None or repositories is None:
             raise InvalidPolicy(str(directory), problems)
         variants = {name: definition.variant(name) for name, definition in feature.variants.items()}
-        return cls(feature=feature.feature, flag=feature.flag, variants=variants, repositories=repositories.tenants)
+        return cls(
+            feature=feature.feature,
+            flag=feature.flag,
+            variants=variants,
+            conduct=feature.conduct.conduct(),
+            repositories=repositories.tenants,
+        )
 
     @property
     def default(self) -> Variant:

@@ -111,7 +111,9 @@ def test_a_deadline_is_a_positive_number_of_seconds(deadline_s: Any) -> None:
     assert problem.startswith("deadline_s is ")
 
 
-@given(st.none() | st.integers(min_value=1), st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False))
+@given(
+    st.none() | st.integers(1, 2**63 - 1), st.none() | st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+)
 def test_usable_limits_are_kept(iterations: int | None, deadline_s: float | None) -> None:
     limits = Limits(iterations=iterations, deadline_s=deadline_s)
 

@@ -29,6 +29,8 @@ def test_all_records_read_clean(adrs: Path) -> None:
         "0005",
         "0006",
         "0007",
+        "0008",
+        "0009",
         "KD-0650",
         "KD-0651",
     ]

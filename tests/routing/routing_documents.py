@@ -8,6 +8,7 @@ from typing import Any
 
 from dispatcher.action.decision import PathName, Variant
 from dispatcher.action.request import Repository, ResearchAction
+from dispatcher.routing.conduct import ConductDefinition
 from dispatcher.routing.flag_answer import FlagAnswer, FlagContext
 from dispatcher.routing.flag_reader import read_flag_document
 from dispatcher.routing.flag_state import compile_state
@@ -69,7 +70,17 @@ def ask(
 
 def variant(name: str, path: PathName = PathName.MANAGED) -> Variant:
     max_tokens = 4096 if path is PathName.MESSAGES else None
-    return Variant(name=name, path=path, model="a-model", iteration_cap=8, max_tokens=max_tokens, deadline_s=60.0)
+    return Variant(
+        name=name,
+        path=path,
+        model="a-model",
+        iteration_cap=8,
+        tool_call_cap=80,
+        token_cap=1_000_000,
+        cost_cap_nanousd=10**9,
+        max_tokens=max_tokens,
+        deadline_s=60.0,
+    )
 
 
 def policies(repositories: dict[str, dict[str, str | None]] | None = None) -> Policies:
@@ -82,6 +93,7 @@ def policies(repositories: dict[str, dict[str, str | None]] | None = None) -> Po
         feature="agent_research",
         flag=FLAG,
         variants={each.name: each for each in registered},
+        conduct=ConductDefinition().conduct(),
         repositories=repositories or {"acme": {URL: None}},
     )
 

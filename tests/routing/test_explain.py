@@ -12,6 +12,7 @@ import pytest
 from routing_documents import POLICIES, URL
 
 from dispatcher.cli import run
+from dispatcher.routing.policy import Policies
 
 ASSUMED = "no --repository was named, so it is assumed that the managed path can mount it"
 CAPPED = f"""\
@@ -25,8 +26,8 @@ tenant acme: managed-haiku-4-5-cap8 on the managed path, reason flag
     pin             the action pins no variant
   → tenant named    rule 'capped pilot' names it for 'managed-haiku-4-5-cap8'
 
-definition 461cdb6823757452: claude-haiku-4-5
-in force: at most 8 model requests in 180 s
+definition HASH: claude-haiku-4-5, caps kept by confirm
+in force: at most 8 model requests, 80 tool calls, 1 000 000 tokens, 1 USD, 180 s
 """
 DEFAULT = f"""\
 tenant umbrella: legacy on the messages path, reason default
@@ -41,16 +42,16 @@ tenant umbrella: legacy on the messages path, reason default
     share           no rule draws for it
   → default         nothing moves it from 'legacy'
 
-definition feb15afd5cab349b: claude-sonnet-4-6, at most 8192 output tokens a request
-in force: at most 30 model requests in 300 s
+definition HASH: claude-sonnet-4-6, at most 8192 output tokens a request
+in force: at most 30 model requests, 300 tool calls, 3 000 000 tokens, 5 USD, 300 s
 """
 FORCED = """\
 tenant acme: legacy on the messages path, reason forced
 
   → kill switch  DISPATCHER_FORCE_PATH says 'legacy'
 
-definition feb15afd5cab349b: claude-sonnet-4-6, at most 8192 output tokens a request
-in force: at most 30 model requests in 300 s
+definition HASH: claude-sonnet-4-6, at most 8192 output tokens a request
+in force: at most 30 model requests, 300 tool calls, 3 000 000 tokens, 5 USD, 300 s
 """
 
 
@@ -72,17 +73,24 @@ def checkout(home: Path) -> Path:
     return path
 
 
+def filled(expected: str, variant: str, home: Path) -> str:
+    return expected.replace("VERSION", version(home)).replace("HASH", Policies.load(POLICIES).variants[variant].hash)
+
+
 def version(home: Path) -> str:
     return hashlib.sha256((home / "policies" / "flags.json").read_bytes()).hexdigest()[:16]
 
 
-@pytest.mark.parametrize(("tenant", "expected"), [("acme", CAPPED), ("umbrella", DEFAULT)])
+@pytest.mark.parametrize(
+    ("tenant", "variant", "expected"),
+    [("acme", "managed-haiku-4-5-cap8", CAPPED), ("umbrella", "legacy", DEFAULT)],
+)
 def test_the_precedence_is_walked_up_to_what_decides(
-    tenant: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]
+    tenant: str, variant: str, expected: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["explain", "--tenant", tenant]) == 0
 
-    assert capsys.readouterr().out == expected.replace("VERSION", version(home))
+    assert capsys.readouterr().out == filled(expected, variant, home)
 
 
 def test_a_forced_decision_looks_at_nothing_else(
@@ -93,7 +101,7 @@ def test_a_forced_decision_looks_at_nothing_else(
 
     assert run(["explain", "--tenant", "acme"]) == 0
 
-    assert capsys.readouterr().out == FORCED
+    assert capsys.readouterr().out == filled(FORCED, "legacy", home)
 
 
 def explained(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, object]:
@@ -107,6 +115,7 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
 ) -> None:
     found = explained(capsys, "--tenant", "script", "--conversation", "c-1")
     definition, steps = found.pop("definition"), found.pop("steps")
+    caps = {"iterations": 30, "tool_calls": 300, "tokens": 3_000_000, "cost_nanousd": 5 * 10**9, "deadline_s": 300.0}
 
     assert found == {
         "path": "messages",
@@ -120,16 +129,22 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
         "assignment_share": 0.33,
         "iteration_cap": 30,
         "deadline_s": 300.0,
+        "caps": caps,
     }
     assert definition == {
         "name": "legacy",
         "path": "messages",
         "model": "claude-sonnet-4-6",
         "iteration_cap": 30,
-        "max_tokens": 8192,
+        "tool_call_cap": 300,
+        "token_cap": 3_000_000,
+        "cost_cap_nanousd": 5 * 10**9,
         "deadline_s": 300.0,
+        "max_tokens": 8192,
         "prompt_caching": False,
-        "hash": "feb15afd5cab349b",
+        "cap_mode": None,
+        "fallback": None,
+        "hash": Policies.load(POLICIES).variants["legacy"].hash,
     }
     assert isinstance(steps, list)
     assert steps[-1] == {

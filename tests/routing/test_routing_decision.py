@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from routing_documents import policies
 
-from dispatcher.action.decision import Decision, PathName, Reason
+from dispatcher.action.decision import Caps, Decision, PathName, Reason
 from dispatcher.action.request import Limits
 from dispatcher.errors import InvalidAction
-from dispatcher.routing.decision import Situation, brake, decide
+from dispatcher.routing.decision import Situation, brake, decide, tightened
 from dispatcher.routing.flag_answer import FlagAnswer, FlagState
 
 CAP8 = "managed-haiku-4-5-cap8"
@@ -130,14 +132,40 @@ def test_the_state_of_the_flags_is_in_the_decision() -> None:
     assert (stale.flag, stale.flag_version, stale.flag_stale) == ("agent-research", "v1", True)
 
 
-def test_limits_tighten_and_never_loosen() -> None:
-    tighter, looser = (
-        decided(named(CAP8), iterations=3, deadline_s=5.0),
-        decided(named(CAP8), iterations=300, deadline_s=5000.0),
+def limits() -> st.SearchStrategy[Limits]:
+    return st.builds(
+        Limits,
+        iterations=st.none() | st.integers(1, 2**63 - 1),
+        tool_calls=st.none() | st.integers(0, 2**63 - 1),
+        tokens=st.none() | st.integers(1, 2**63 - 1),
+        cost_usd=st.none() | st.floats(1e-9, 1e300) | st.decimals("0.000000001", 10**20),
+        deadline_s=st.none() | st.floats(1e-9, 1e300) | st.integers(1, 10**20),
     )
 
-    assert (tighter.iteration_cap, tighter.deadline_s) == (3, 5.0)
-    assert (looser.iteration_cap, looser.deadline_s) == (8, 60.0)
+
+@given(limits())
+def test_a_limit_is_in_force_where_it_tightens_a_cap_and_nowhere_else(asked: Limits) -> None:
+    variant = policies().default
+    stated = {
+        "iterations": (variant.iteration_cap, asked.iterations),
+        "tool_calls": (variant.tool_call_cap, asked.tool_calls),
+        "tokens": (variant.token_cap, asked.tokens),
+        "cost_nanousd": (variant.cost_cap_nanousd, asked.cost_nanousd),
+        "deadline_s": (variant.deadline_s, asked.deadline_s),
+    }
+
+    caps = tightened(variant, asked)
+
+    for name, (cap, limit) in stated.items():
+        assert getattr(caps, name) == (cap if limit is None or limit > cap else limit)
+    assert isinstance(caps.deadline_s, float)
+
+
+def test_the_caps_of_a_decision_are_the_variants_tightened_by_the_actions_limits() -> None:
+    decision = decided(named(CAP8), iterations=3, tokens=5_000_000, cost_usd=0.25)
+
+    assert decision.caps == Caps(iterations=3, tool_calls=80, tokens=1_000_000, cost_nanousd=250_000_000, deadline_s=60)
+    assert (decision.iteration_cap, decision.deadline_s) == (3, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +181,7 @@ def test_any_value_of_the_kill_switch_brakes(value: str, reason: Reason) -> None
     decision = brake(policies(), Limits(iterations=2), "DISPATCHER_FORCE_PATH", value)
 
     assert (decision.reason, decision.variant.name, decision.path) == (reason, "legacy", PathName.MESSAGES)
-    assert (decision.iteration_cap, decision.deadline_s) == (2, 60.0)
+    assert decision.caps == tightened(policies().default, Limits(iterations=2))
     assert [step.rule for step in decision.steps] == ["kill switch"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from dispatcher.action.decision import PathName
 from dispatcher.errors import InvalidPolicy
 from dispatcher.routing.policy import FEATURE_FILE, REPOSITORIES_FILE, Policies
 
+CAPS = "tool_call_cap: 80, token_cap: 1000000, cost_cap_usd: 1.25"
 FEATURE = """\
 schema: 1
 feature: agent_research
 flag: agent-research
 variants:
-  legacy: {path: messages, model: m, iteration_cap: 8, max_tokens: 100, deadline_s: 60}
-"""
+  legacy: {path: messages, model: m, iteration_cap: 8, max_tokens: 100, deadline_s: 60, CAPS}
+""".replace("CAPS", CAPS)
 REPOSITORIES = "schema: 1\ntenants: {acme: {https://github.com/example/checkout: CHECKOUT_TOKEN}}\n"
 
 
@@ -49,11 +51,7 @@ def test_both_arms_of_a_shipped_comparison_differ_in_caching_alone() -> None:
     shipped = Policies.load(POLICIES).variants
     plain, cached = shipped["legacy"], shipped["legacy-cached"]
 
-    assert (plain.iteration_cap, plain.max_tokens, plain.deadline_s) == (
-        cached.iteration_cap,
-        cached.max_tokens,
-        cached.deadline_s,
-    )
+    assert cached == replace(plain, name="legacy-cached", prompt_caching=True)
     assert plain.hash != cached.hash
 
 
@@ -131,6 +129,9 @@ def test_what_the_messages_path_alone_takes_is_refused_on_the_managed_one(tmp_pa
     max_tokens: 9
     deadline_s: 60
     prompt_caching: true
+    tool_call_cap: 80
+    token_cap: 1000000
+    cost_cap_usd: 1
 """
 
     assert problems(tmp_path, FEATURE + managed) == (
@@ -146,7 +147,7 @@ def test_what_the_messages_path_alone_takes_is_refused_on_the_managed_one(tmp_pa
 
 
 def test_every_messages_variant_states_max_tokens(tmp_path: Path) -> None:
-    bare = "  bare: {path: messages, model: m, iteration_cap: 8, deadline_s: 60}\n"
+    bare = f"  bare: {{path: messages, model: m, iteration_cap: 8, deadline_s: 60, {CAPS}}}\n"
 
     assert problems(tmp_path, FEATURE + bare) == (
         (
@@ -157,7 +158,7 @@ def test_every_messages_variant_states_max_tokens(tmp_path: Path) -> None:
 
 
 def test_a_managed_variant_has_no_max_tokens_and_a_deadline_may_have_decimals(tmp_path: Path) -> None:
-    managed = "  m: {path: managed, model: m, iteration_cap: 8, deadline_s: 52.6}\n"
+    managed = f"  m: {{path: managed, model: m, iteration_cap: 8, deadline_s: 52.6, {CAPS}}}\n"
 
     variant = load(tmp_path, FEATURE + managed).variants["m"]
 
