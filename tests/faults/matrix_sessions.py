@@ -35,8 +35,8 @@ def _error(error_type, retry_status, claim):
 
 
 def _idle(fault):
-    # The first time it is idle it waits for us.
-    return Rule(on="session.idle", fault=fault, at=2)
+    # Before the last time it waits for our leave, or for our word on the report.
+    return Rule(on="session.idle", fault=fault, at=8)
 
 
 def _interrupt(fault):
@@ -75,8 +75,8 @@ SCENARIOS = [
     ),
     _session("the second model request", worked(FailedRequest()), answered()),
     _session("of the second model request", worked(LateUsage()), answered()),
-    # Told after the end, when nobody listens any more; the session's own count doesn't say which request it was.
-    _session("of the last model request", worked(LateUsage(), at=8), answered(money=PARTIAL)),
+    # Told after the end; a turn listens until the last request it knows of has told its usage.
+    _session("of the last model request", worked(LateUsage(), at=8), answered()),
     _session("of the session", _idle(LateUsage()), answered()),
     *(
         _session(
