@@ -28,11 +28,11 @@ from dispatcher.dispatch.parts import Parts
 from dispatcher.dispatch.rows import Setting
 from dispatcher.errors import NoApiKey, ProviderUnavailable
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.managed import ManagedPath
-from dispatcher.paths.managed_sweep import LoggedRow, SweepReport, SweepRules
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.managed.session import Failed
+from dispatcher.paths.managed.sweep import LoggedRow, SweepReport, SweepRules
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.origin import SimulatorMark, ask_simulator
-from dispatcher.paths.session import Failed
 from dispatcher.prices import PriceTable
 from dispatcher.routing.flags import EmbeddedFlags
 from dispatcher.routing.policy import Policies

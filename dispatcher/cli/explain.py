@@ -48,7 +48,7 @@ def explained(router: Router, action: ResearchAction, *, assume_mountable: bool)
     """
     from dataclasses import replace
 
-    from dispatcher.paths.repository import resolve
+    from dispatcher.paths.repository.checkout import resolve
 
     router.refuse_foreign_repository(action)
     assumed = {}

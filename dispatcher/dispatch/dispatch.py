@@ -29,7 +29,7 @@ from dispatcher.errors import (
     LogUnavailable,
 )
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from dispatcher.dispatch.parts import Parts
 from dispatcher.dispatch.rows import Began
 from dispatcher.dispatch.under_way import UnderWay
 from dispatcher.errors import DuplicateAction, InvalidAction
-from dispatcher.paths.repository import resolve
+from dispatcher.paths.repository.checkout import resolve
 
 logger = logging.getLogger(__name__)
 

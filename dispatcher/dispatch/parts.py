@@ -16,7 +16,7 @@ from dispatcher.dispatch.conversation import Past
 from dispatcher.dispatch.gate import Gate
 from dispatcher.dispatch.rows import Setting
 from dispatcher.paths.path import Path
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
 from dispatcher.routing.router import Router
 

@@ -18,7 +18,7 @@ from dispatcher.dispatch.conversation import Past
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
 from dispatcher.paths.prompt import changed_sections
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.paths.timing import TIMING_SCHEMA
 
 _OF_THE_ACTION = ("tenant", "project", "conversation_id", "actor", "idempotency_key")

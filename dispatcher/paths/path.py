@@ -11,7 +11,7 @@ from dispatcher.action.policy import RetryPolicy
 from dispatcher.action.report import ResearchReport
 from dispatcher.action.transcript import Transcript
 from dispatcher.paths.observation import Observer
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def dispatcher_arm() -> Dispatch:
 def tools() -> Any:
     """The tools that every arm calls, over the checkout, made anew for each dispatch."""
     from dispatcher.action.request import Repository  # noqa: PLC0415
-    from dispatcher.paths.repository import resolve  # noqa: PLC0415
-    from dispatcher.paths.tools import RepositoryTools  # noqa: PLC0415
+    from dispatcher.paths.repository.checkout import resolve  # noqa: PLC0415
+    from dispatcher.paths.repository.tools import RepositoryTools  # noqa: PLC0415
 
     checkout = resolve(Repository(path=CHECKOUT))
     return lambda: RepositoryTools(checkout)

@@ -22,10 +22,10 @@ from dispatcher.action.decision import CapMode, Caps, PathName, Variant
 from dispatcher.action.observation import EndedBy, Status
 from dispatcher.action.policy import RetryPolicy
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.observation import Observation, Observer, Session
 from dispatcher.paths.path import Fresh, Job, Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.matches import MAX_MATCHES
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tools import RepositoryTools
+from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.paths.repository.matches import MAX_MATCHES
+from dispatcher.paths.repository.tools import RepositoryTools
 
 FILES = 100_000
 LIMIT = 1.2

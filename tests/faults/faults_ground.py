@@ -21,7 +21,7 @@ from dispatcher.action.event import Event, RequestStarted
 from dispatcher.dispatch.attempt import Parts
 from dispatcher.dispatch.dispatcher import Dispatcher
 from dispatcher.errors import DispatcherError
-from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.settings import Settings, load_settings
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults import Fired, Rule

@@ -4,7 +4,7 @@ import pytest
 from paths_world import make_repository
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.paths.repository.checkout import Checkout, resolve
 
 
 @pytest.fixture(scope="session")

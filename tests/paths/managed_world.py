@@ -17,11 +17,11 @@ from dispatcher.action.event import Event
 from dispatcher.action.policy import RetryPolicy
 from dispatcher.action.transcript import Transcript, Turn
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.managed.sending import Sending
 from dispatcher.paths.observation import Observation, Observer, Session
 from dispatcher.paths.path import Fresh, Job, Outcome, PastSession, Resume
-from dispatcher.paths.repository import Checkout
-from dispatcher.paths.session_sending import Sending
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
 
 ROOT = Path(__file__).parents[2]

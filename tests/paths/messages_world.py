@@ -13,10 +13,10 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.event import Event
 from dispatcher.action.transcript import Transcript, Turn
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 SEARCH = calling(("toolu_1", "search_code", {"pattern": "LIMIT"}))
 

@@ -16,7 +16,7 @@ from dispatcher.action.event import OnEvent
 from dispatcher.action.policy import RetryPolicy
 from dispatcher.paths.observation import Observer, Session
 from dispatcher.paths.path import Fresh, Job, Seed
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
 
 PRICES = PriceTable.load(Path(__file__).parents[2] / "policies" / "prices.yml")

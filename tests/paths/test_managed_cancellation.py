@@ -11,7 +11,7 @@ from scripted_sessions import ScriptedSessions
 from session_scripts import FOREVER, SUBMITS, echo, request_end, request_start
 
 from dispatcher.action.observation import ZERO_USAGE, UsageQuality
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

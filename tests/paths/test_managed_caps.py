@@ -26,8 +26,8 @@ from session_scripts import (
 
 from dispatcher.action.event import CapReached
 from dispatcher.action.observation import EndedBy, ErrorType, Status
-from dispatcher.paths.session_caps import GRACE, Spent, exhausted, last_request, may_still_answer, reached
-from dispatcher.paths.session_events import TurnState, reduce
+from dispatcher.paths.managed.caps import GRACE, Spent, exhausted, last_request, may_still_answer, reached
+from dispatcher.paths.managed.events import TurnState, reduce
 
 # A request of 10 uncached and 5 output tokens of this model: 10 × 1000 + 5 × 5000 nano-dollars.
 TOKENS, COST = 15, 35_000

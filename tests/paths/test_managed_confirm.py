@@ -28,7 +28,7 @@ from dispatcher.action.decision import CapMode
 from dispatcher.action.event import CapReached
 from dispatcher.action.observation import EndedBy, ErrorType, Status
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

@@ -28,9 +28,9 @@ from session_scripts import (
     tool_use,
 )
 
-from dispatcher.paths.session_ending import outcome_of
-from dispatcher.paths.session_events import Stop, Submission, TurnState, reduce
-from dispatcher.paths.session_steps import Done, Halt, Respond, Wait, next_step, responded
+from dispatcher.paths.managed.ending import outcome_of
+from dispatcher.paths.managed.events import Stop, Submission, TurnState, reduce
+from dispatcher.paths.managed.steps import Done, Halt, Respond, Wait, next_step, responded
 
 START = TurnState(caps=make_caps(3), message_id=MESSAGE_ID)
 

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse
 
 from dispatcher.action.observation import ErrorStage, ErrorType, Status, UsageQuality
 from dispatcher.errors import LogUnavailable
-from dispatcher.paths.managed_creation import LOG_ID_KEY, MOUNT_PATH
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.managed.creation import LOG_ID_KEY, MOUNT_PATH
+from dispatcher.paths.repository.checkout import Checkout
 
 
 @dataclass(eq=False)

@@ -23,8 +23,8 @@ from managed_world import (
 from dispatcher.action.decision import CapMode
 from dispatcher.action.event import RepairRequested, RetryScheduled
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorType, Status, UsageQuality
-from dispatcher.paths.managed import ManagedPath
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults.rule import Rule
 from dispatcher.simulator.server import Simulator

@@ -14,7 +14,7 @@ from session_scripts import AWAIT_ANSWER, FOREVER, REPORT, SUBMITS, Event, echo,
 
 from dispatcher.action.decision import CapMode
 from dispatcher.action.observation import EndedBy, Status
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

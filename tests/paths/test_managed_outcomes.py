@@ -21,10 +21,10 @@ from session_scripts import (
 )
 
 from dispatcher.action.observation import EndedBy, ErrorType, Status
+from dispatcher.paths.managed.ending import outcome_of
+from dispatcher.paths.managed.events import TurnState, reduce
+from dispatcher.paths.managed.steps import Done, Halt, next_step
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.session_ending import outcome_of
-from dispatcher.paths.session_events import TurnState, reduce
-from dispatcher.paths.session_steps import Done, Halt, next_step
 
 BEGIN: tuple[Event, ...] = (echo(), request_start(1))
 

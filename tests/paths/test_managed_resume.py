@@ -11,9 +11,9 @@ from managed_world import PRICES, URL, answered, make_job, make_path, make_repos
 
 from dispatcher.action.observation import EndedBy, ErrorType, Status, UsageQuality
 from dispatcher.action.transcript import TranscriptForm
-from dispatcher.paths.managed import ManagedPath
+from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.path import PastSession, Resume
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults.rule import Rule
 from dispatcher.simulator.server import Simulator

@@ -20,9 +20,9 @@ from managed_world import (
 )
 
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorType, Status, UsageQuality
+from dispatcher.paths.managed.totals import NANOUSD_PER_CENT
 from dispatcher.paths.observation import Observation
-from dispatcher.paths.repository import Checkout
-from dispatcher.paths.session_totals import NANOUSD_PER_CENT
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.metering.ledger import LedgerEntry
 from dispatcher.simulator.server import Simulator

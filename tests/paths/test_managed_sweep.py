@@ -23,10 +23,10 @@ from managed_world import (
 
 from dispatcher.action.decision import CapMode
 from dispatcher.action.observation import Status
-from dispatcher.paths.managed import ManagedPath
-from dispatcher.paths.managed_creation import LOG_ID_KEY
-from dispatcher.paths.managed_sweep import LoggedRow, SweepRules, TaggedSession, Verb, verb_for
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.managed.creation import LOG_ID_KEY
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.managed.sweep import LoggedRow, SweepRules, TaggedSession, Verb, verb_for
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

@@ -28,8 +28,8 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.event import TextArrived, ToolFinished
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, Status, Usage
 from dispatcher.action.transcript import Message, Transcript, Turn, verbatim
-from dispatcher.paths.session_totals import NOTHING_YET, difference
-from dispatcher.paths.session_work import add_to
+from dispatcher.paths.managed.totals import NOTHING_YET, difference
+from dispatcher.paths.managed.work import add_to
 from dispatcher.paths.sums import SessionTotals
 
 

@@ -9,11 +9,11 @@ from managed_world import PRICES, URL, answered, make_job, make_path, make_repos
 
 from dispatcher.action.observation import ZERO_USAGE, Status, UsageQuality
 from dispatcher.action.transcript import TranscriptForm, verbatim
-from dispatcher.paths.managed import ManagedPath
-from dispatcher.paths.managed_creation import LOG_ID_KEY
+from dispatcher.paths.managed.creation import LOG_ID_KEY
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.managed.totals import NANOUSD_PER_CENT
 from dispatcher.paths.path import Replay
-from dispatcher.paths.repository import Checkout
-from dispatcher.paths.session_totals import NANOUSD_PER_CENT
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

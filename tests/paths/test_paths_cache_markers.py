@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.paths.cache_markers import LOOK_BACK_BLOCKS, marked
-from dispatcher.paths.tool_input import TOOLS
+from dispatcher.paths.messages.cache_markers import LOOK_BACK_BLOCKS, marked
+from dispatcher.paths.repository.tool_input import TOOLS
 
 Messages = list[dict[str, Any]]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.paths.git import ENVIRONMENT, git_command
-from dispatcher.paths.process import read_process
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
+from dispatcher.paths.repository.git import ENVIRONMENT, git_command
+from dispatcher.paths.repository.process import read_process
 
 _ENDLESS = ["/bin/sh", "-c", "while :; do sleep 1; done"]
 _PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from dispatcher.paths.git import ENVIRONMENT, git_command
-from dispatcher.paths.process import read_process
+from dispatcher.paths.repository.git import ENVIRONMENT, git_command
+from dispatcher.paths.repository.process import read_process
 
 async def main(delay):
     command = git_command(Path(sys.argv[1]), "ls-tree", "HEAD")
@@ -105,8 +105,8 @@ def test_a_forked_child_can_call_git_too(checkout: Checkout) -> None:
     program = """
 import asyncio, os, sys
 from pathlib import Path
-from dispatcher.paths.git import ENVIRONMENT, git_command
-from dispatcher.paths.process import read_process
+from dispatcher.paths.repository.git import ENVIRONMENT, git_command
+from dispatcher.paths.repository.process import read_process
 
 def code():
     command = git_command(Path(sys.argv[1]), "ls-tree", "HEAD")

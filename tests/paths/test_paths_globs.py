@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paths_world import git, write_files
 
-from dispatcher.paths.globs import parse_glob
-from dispatcher.paths.ripgrep import ripgrep_command
+from dispatcher.paths.repository.globs import parse_glob
+from dispatcher.paths.repository.ripgrep import ripgrep_command
 
 PATHS = [
     "a",

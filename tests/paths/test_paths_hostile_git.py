@@ -13,8 +13,8 @@ from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
 from dispatcher.errors import RepositoryUnusable
-from dispatcher.paths.repository import resolve
-from dispatcher.paths.tools import RepositoryTools, ToolResult
+from dispatcher.paths.repository.checkout import resolve
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 CALLS = [
     ("search_code", {"pattern": "needle"}),

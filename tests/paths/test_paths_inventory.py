@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.errors import RepositoryUnusable
-from dispatcher.paths.inventory import MAX_FILE_BYTES, MAX_FILES, LargeFiles, TooManyFiles, paths_of_tree
+from dispatcher.paths.repository.inventory import MAX_FILE_BYTES, MAX_FILES, LargeFiles, TooManyFiles, paths_of_tree
 
 KINDS = ["100644 blob", "100755 blob", "120000 blob", "160000 commit"]
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12) | (

@@ -19,8 +19,8 @@ from dispatcher.action.decision import Caps
 from dispatcher.action.event import CapReached
 from dispatcher.action.observation import EndedBy, ErrorType, Status, Usage
 from dispatcher.action.request import Repository
-from dispatcher.paths.messages_limits import Allowance, Counts, Extent, Reported, Spending, prompt_tokens
-from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.paths.messages.limits import Allowance, Counts, Extent, Reported, Spending, prompt_tokens
+from dispatcher.paths.repository.checkout import Checkout, resolve
 
 THREE = calling(*[(f"toolu_{n}", "list_files", {}) for n in range(3)])
 CAPS = [EndedBy.ITERATION_CAP, EndedBy.TOOL_CALL_CAP, EndedBy.TOKEN_CAP, EndedBy.COST_CAP]

@@ -24,10 +24,10 @@ from scripted_provider import (
 
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorStage, ErrorType, Status, Usage, UsageQuality
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 SEARCH = calling(("toolu_1", "search_code", {"pattern": "LIMIT"}))
 

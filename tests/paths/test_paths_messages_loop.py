@@ -15,10 +15,10 @@ from scripted_provider import Script, answering, calling, provider, reply_events
 from dispatcher.action.observation import EndedBy, ErrorType, Status, Usage, UsageQuality
 from dispatcher.action.report import report_schema
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.paths.timing import Marker
 
 SEARCH = calling(("toolu_1", "search_code", {"pattern": "LIMIT"}))

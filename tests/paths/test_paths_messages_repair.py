@@ -19,7 +19,7 @@ from dispatcher.action.event import (
     ToolFinished,
 )
 from dispatcher.action.observation import EndedBy, ErrorType, Status, UsageQuality
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 SECRET = "sk-ant-api03-do-not-repeat"
 INVALID = {"summary": 7, "findings": [{"claim": SECRET, "line": "one", SECRET: 1}], "more": SECRET}

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from dispatcher.action.observation import EndedBy, ErrorType, Status, UsageQuality
 from dispatcher.action.request import Repository
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.origin import SimulatorMark, ask_simulator
-from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.paths.repository.checkout import Checkout, resolve
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

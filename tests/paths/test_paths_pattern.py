@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.paths.pattern import Pattern, parse_pattern
+from dispatcher.paths.repository.pattern import Pattern, parse_pattern
 
 
 @pytest.mark.parametrize(

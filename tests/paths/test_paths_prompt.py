@@ -22,7 +22,7 @@ from dispatcher.paths.prompt import (
     submit_tool,
     system_text,
 )
-from dispatcher.paths.tools import TOOLS
+from dispatcher.paths.repository.tools import TOOLS
 
 SYSTEM = system_text(PathName.MESSAGES)
 

@@ -14,7 +14,7 @@ from scripted_provider import reply_events, text_block, tool_block
 
 from dispatcher.action.observation import Usage
 from dispatcher.paths.claude import UnexpectedReply
-from dispatcher.paths.reply import StreamedReply, tool_uses_in
+from dispatcher.paths.messages.reply import StreamedReply, tool_uses_in
 
 TOOL_INPUT = {"pattern": 'a"b\\c é \n', "path_glob": None, "n": [1, 2.5, {"x": True}]}
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)

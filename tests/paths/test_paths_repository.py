@@ -10,7 +10,7 @@ from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
 from dispatcher.errors import RepositoryUnusable
-from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.paths.repository.checkout import Checkout, resolve
 
 URL = "https://github.com/script-nl/kendo"
 

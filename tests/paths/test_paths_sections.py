@@ -18,8 +18,8 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.transcript import Transcript, Turn
 from dispatcher.paths.claude import Claude
 from dispatcher.paths.earlier_turns import RESULT_CHARS, flattened_turns, shortened
-from dispatcher.paths.messages import MessagesPath
-from dispatcher.paths.messages_prompt import Prompt
+from dispatcher.paths.messages.path import MessagesPath
+from dispatcher.paths.messages.prompt import Prompt
 from dispatcher.paths.path import Fresh, Replay
 from dispatcher.paths.prompt import (
     PREFIX,
@@ -32,9 +32,9 @@ from dispatcher.paths.prompt import (
     repair_text,
     section_fingerprints,
 )
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
+from dispatcher.paths.repository.tool_input import TOOLS
 from dispatcher.paths.sections import INNER_TAGS, STABILITY, Section, SectionKind, Stability, quoted
-from dispatcher.paths.tool_input import TOOLS
 
 MESSAGES = SECTIONS[PathName.MESSAGES]
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)

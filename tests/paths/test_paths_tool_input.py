@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatcher.paths.repository import Checkout
-from dispatcher.paths.tool_input import ListFiles, ReadFile, SearchCode, WrongCall, parse_call
-from dispatcher.paths.tools import TOOLS, RepositoryTools
+from dispatcher.paths.repository.checkout import Checkout
+from dispatcher.paths.repository.tool_input import ListFiles, ReadFile, SearchCode, WrongCall, parse_call
+from dispatcher.paths.repository.tools import TOOLS, RepositoryTools
 
 MODELS = {"search_code": SearchCode, "read_file": ReadFile, "list_files": ListFiles}
 texts = st.sampled_from(

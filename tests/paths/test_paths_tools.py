@@ -11,11 +11,11 @@ import pytest
 from paths_world import SLOW_PATTERN, git, make_repository, slow_text, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.inventory import MAX_FILE_BYTES
-from dispatcher.paths.matches import MAX_MATCHES
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tool_text import MAX_PATHS, MAX_TEXT_BYTES
-from dispatcher.paths.tools import RepositoryTools, ToolResult
+from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.paths.repository.inventory import MAX_FILE_BYTES
+from dispatcher.paths.repository.matches import MAX_MATCHES
+from dispatcher.paths.repository.tool_text import MAX_PATHS, MAX_TEXT_BYTES
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 MakeTools = Callable[..., RepositoryTools]
 FILES: Mapping[str, str | bytes] = {

@@ -12,8 +12,8 @@ import pytest
 from paths_world import SLOW_PATTERN, make_repository, slow_text, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.repository import resolve
-from dispatcher.paths.tools import RepositoryTools
+from dispatcher.paths.repository.checkout import resolve
+from dispatcher.paths.repository.tools import RepositoryTools
 
 SLOW = ("search_code", {"pattern": SLOW_PATTERN})
 PROGRAMS = {"commit": "git", "folder": "rg"}

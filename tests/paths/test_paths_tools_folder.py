@@ -16,10 +16,10 @@ import pytest
 from paths_world import SLOW_PATTERN, make_repository, slow_text, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.folder import read_below
-from dispatcher.paths.inventory import LeftOut
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tools import RepositoryTools, ToolResult
+from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.paths.repository.folder import read_below
+from dispatcher.paths.repository.inventory import LeftOut
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 SECRET = "top-secret-needle"
 IGNORING: Mapping[str, str | bytes] = {
@@ -79,8 +79,8 @@ def test_the_searching_program_is_ours_wherever_another_lies(tmp_path: Path) -> 
     program = """
 import asyncio
 from dispatcher.action.request import Repository
-from dispatcher.paths.repository import resolve
-from dispatcher.paths.tools import RepositoryTools
+from dispatcher.paths.repository.checkout import resolve
+from dispatcher.paths.repository.tools import RepositoryTools
 print(asyncio.run(RepositoryTools(resolve(Repository(path="."))).call("search_code", {"pattern": "^needle"})).text)
 """
     environment = {"PATH": f"{root}:{root}/bin:{os.defpath}"}

@@ -13,9 +13,9 @@ import pytest
 from paths_world import commit_all, git, make_repository, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.inventory import MAX_FILE_BYTES
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tools import RepositoryTools, ToolResult
+from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.paths.repository.inventory import MAX_FILE_BYTES
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 SECRET = "top-secret-needle"
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from paths_world import make_repository, write_files
 
 from dispatcher.action.request import Repository
-from dispatcher.paths.pattern import parse_pattern
-from dispatcher.paths.repository import Checkout, resolve
-from dispatcher.paths.tools import RepositoryTools, ToolResult
+from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.paths.repository.pattern import parse_pattern
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 LINES = [
     "def get_user(self, user_id: int) -> User:",

@@ -14,7 +14,7 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.observation import Status
 from dispatcher.action.transcript import Transcript, TranscriptForm
 from dispatcher.paths.path import PastSession, Replay, Resume
-from dispatcher.paths.repository import Checkout
+from dispatcher.paths.repository.checkout import Checkout
 
 THINKING = ({"type": "thinking", "thinking": "", "signature": ""}, [{"type": "signature_delta", "signature": "c2ln"}])
 THOUGHTFUL = streamed(reply_events([THINKING, tool_block("toolu_1", "list_files", {})], "tool_use"))

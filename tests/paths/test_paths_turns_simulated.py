@@ -18,10 +18,10 @@ from dispatcher.action.observation import EndedBy, Status
 from dispatcher.action.request import Repository
 from dispatcher.action.transcript import Transcript, TranscriptForm, Turn
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.messages import MessagesPath
+from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Fresh, Outcome, Replay
-from dispatcher.paths.repository import Checkout, resolve
+from dispatcher.paths.repository.checkout import Checkout, resolve
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

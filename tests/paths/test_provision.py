@@ -12,7 +12,13 @@ from pydantic import SecretStr
 
 from dispatcher.action.decision import CapMode
 from dispatcher.paths.claude import Claude
-from dispatcher.paths.provision import CONTENT_KEY, Provision, Provisions, agent_definition, environment_definition
+from dispatcher.paths.managed.provision import (
+    CONTENT_KEY,
+    Provision,
+    Provisions,
+    agent_definition,
+    environment_definition,
+)
 from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 

@@ -13,7 +13,7 @@ from conftest import API_KEY, TOKEN, URL
 from sandbox_repository import ATTACKERS_TOKEN, CANARY, ENVIRONMENT_CANARY, QUESTION
 
 from dispatcher.paths import git, ripgrep
-from dispatcher.paths.process import limited
+from dispatcher.paths.repository.process import limited
 
 PINS = ["legacy", "legacy-cached", "managed-sonnet-4-6", "managed-haiku-4-5-cap8"]
 GIT_VERBS = {"rev-parse", "ls-tree", "cat-file", "grep", "hash-object"}

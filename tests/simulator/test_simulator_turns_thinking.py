@@ -11,7 +11,7 @@ import anthropic
 import pytest
 from simulator_driving import HAIKU, QUESTION, SONNET, TOOLS, Shop, research, results
 
-from dispatcher.paths.reply import StreamedReply
+from dispatcher.paths.messages.reply import StreamedReply
 from dispatcher.simulator import Simulator
 
 Messages = list[dict[str, Any]]

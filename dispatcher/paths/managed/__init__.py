@@ -1,0 +1,1 @@
+"""The `managed` path: research in sessions of Claude Managed Agents."""

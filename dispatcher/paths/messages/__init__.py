@@ -1,0 +1,1 @@
+"""The `messages` path: our own tool loop on the Messages API."""
