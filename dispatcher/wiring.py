@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from dispatcher.action.decision import PathName
 from dispatcher.action.event import Event, OnEvent
-from dispatcher.action.observation import Status
+from dispatcher.action.observation import ZERO_USAGE, Status
 from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.engine import open_engine
@@ -26,7 +26,7 @@ from dispatcher.dispatch.dispatcher import Dispatcher
 from dispatcher.dispatch.gate import Gate
 from dispatcher.dispatch.parts import Parts
 from dispatcher.dispatch.rows import Setting
-from dispatcher.errors import NoApiKey, ProviderUnavailable
+from dispatcher.errors import InvalidPolicy, NoApiKey, ProviderUnavailable
 from dispatcher.paths.claude import Claude
 from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.managed.session import Failed
@@ -35,7 +35,7 @@ from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.origin import SimulatorMark, ask_simulator
 from dispatcher.prices import PriceTable
 from dispatcher.routing.flags import EmbeddedFlags
-from dispatcher.routing.policy import Policies
+from dispatcher.routing.policy import FEATURE_FILE, Policies
 from dispatcher.routing.router import Router
 from dispatcher.settings import PROVIDER_URL, Settings, load_settings, look_at_kill_switch, repository_token
 
@@ -114,6 +114,7 @@ def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     """The parts of a dispatcher, made afresh; a forked child keeps of its parent the last good flag state."""
     router = build_router(settings) if inherited is None else _after_fork(inherited.router)
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
+    _refuse_unpriced(router.policies, prices)
     mark = _ask_where_answers_come_from(settings.anthropic_base_url)
     claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
     managed = ManagedPath(claude, lambda tenant, url: _mount_token(router.policies, tenant, url))
@@ -130,6 +131,18 @@ def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
         ),
         settle=managed.settle,
     )
+
+
+def _refuse_unpriced(policies: Policies, prices: PriceTable) -> None:
+    """Raise InvalidPolicy for variants whose model has no price today: no cap on their cost could hold."""
+    today = dt.datetime.now(dt.UTC).date()
+    unpriced = [
+        f"variants.{variant.name}.model: {variant.model} has no price in prices.yml; add its dated rates"
+        for variant in policies.variants.values()
+        if prices.cost_nanousd(variant.model, ZERO_USAGE, today) is None
+    ]
+    if unpriced:
+        raise InvalidPolicy(FEATURE_FILE, unpriced)
 
 
 def _after_fork(router: Router) -> Router:

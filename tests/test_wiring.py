@@ -42,6 +42,14 @@ def test_a_missing_policies_directory_is_one_clear_error(tmp_path):
         build_router(load_settings(policies_dir=tmp_path / "nowhere"))
 
 
+def test_a_variant_whose_model_has_no_price_is_refused_because_no_cap_on_its_cost_could_hold(live_settings):
+    policy = live_settings.policies_dir / "agent_research.yml"
+    policy.write_text(policy.read_text().replace("model: claude-haiku-4-5\n", "model: claude-of-tomorrow\n"))
+
+    with pytest.raises(InvalidPolicy, match=r"model: claude-of-tomorrow has no price in prices\.yml"):
+        build_dispatcher(live_settings)
+
+
 def test_a_broken_flag_file_is_loud_at_the_start_unless_the_brake_is_on(live_settings):
     (live_settings.policies_dir / "flags.json").write_text("{")
     with pytest.raises(InvalidFlags):
