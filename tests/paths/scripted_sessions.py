@@ -146,7 +146,11 @@ class ScriptedSessions:
         return JSONResponse({"id": "sessions_1", "status": self.status})
 
     async def _list_events(self, request: Request) -> Response:
-        return self._refusal(request) or JSONResponse({"data": self.history, "next_page": None})
+        types = request.query_params.getlist("types[]")
+        listed = [event for event in self.history if not types or event["type"] in types]
+        # The script may hold words that can't be written down, which only an escape can carry.
+        body = json.dumps({"data": listed, "next_page": None})
+        return self._refusal(request) or Response(body, media_type="application/json")
 
     async def _receive(self, request: Request) -> Response:
         events = [{**event, "id": f"sevt_sent_{len(self.received)}"} for event in (await request.json())["events"]]

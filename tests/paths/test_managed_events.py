@@ -29,6 +29,7 @@ from session_scripts import (
 )
 
 from dispatcher.paths.managed.ending import outcome_of
+from dispatcher.paths.managed.event import loses_repository
 from dispatcher.paths.managed.events import Stop, Submission, TurnState, reduce
 from dispatcher.paths.managed.steps import Done, Halt, Respond, Wait, next_step, responded
 
@@ -86,8 +87,11 @@ def test_events_delivered_again_change_nothing(history: list[Event], data: st.Da
 
 
 @given(HISTORIES, st.lists(_ANY_EVENT, max_size=5))
-def test_nothing_before_our_message_counts(history: list[Event], before: list[Event]):
-    assert after([*before, *history]) == after(history)
+def test_nothing_before_our_message_counts_but_the_loss_of_the_repository(history: list[Event], before: list[Event]):
+    lost = [event for event in before if loses_repository(event)]
+
+    assert after([*before, *history]) == after([*lost, *history])
+    assert bool(lost) <= (after([*before, *history]).repository_error is not None)
 
 
 @given(HISTORIES, st.integers(0, 25))
@@ -134,6 +138,7 @@ def test_an_event_of_any_form_is_survived(value: object, kind: str):
     state = after([echo(), request_start(1), {"type": kind, **dict.fromkeys(names, value)}])
 
     assert next_step(state) is not None
+    assert next_step(after([echo(), {"type": value, "id": kind}])) is not None
 
 
 def test_the_same_state_comes_back_where_an_event_says_nothing_new():

@@ -95,6 +95,13 @@ async def test_another_process_finds_what_the_first_one_made(claude: Claude):
     assert (first.agent_version, len(await agents(claude))) == (1, 1)
 
 
+async def test_processes_that_start_at_the_same_time_agree(claude: Claude):
+    """A conversation's session belongs to one agent, whichever process its next turn runs in."""
+    first, second = await asyncio.gather(provided(Provisions(claude)), provided(Provisions(claude)))
+
+    assert first == second
+
+
 async def test_models_have_agents_of_their_own_and_share_the_environment(claude: Claude):
     provisions = Provisions(claude)
     haiku, sonnet = await provided(provisions, HAIKU), await provided(provisions, SONNET)

@@ -167,11 +167,11 @@ class Creation:
             return
         creating = on_its_way[-1]
         await asyncio.wait({creating})
-        if creating.cancelled():
+        if not creating.cancelled() and creating.exception() is None:
+            await creating.result().archive(may_run=False)
+        elif creating.cancelled() or self.may_be_lost:
             # A loop that ends has cancelled it too, perhaps after the request was sent.
             with suppress(Failed):
                 remote = await self.found()
                 if remote is not None:
                     await remote.archive(may_run=False)
-        elif creating.exception() is None:
-            await creating.result().archive(may_run=False)

@@ -8,6 +8,8 @@ from typing import Any
 Event = Mapping[str, Any]
 """An event in its JSON form; nothing in it is validated."""
 
+_COUNTED = frozenset({"span.model_request_start", "agent.tool_use", "agent.mcp_tool_use", "agent.custom_tool_use"})
+
 
 def inner(event: Event, *names: str) -> Any:
     """A value inside an event; None where anything on the way is missing or of another form."""
@@ -30,3 +32,14 @@ def since(history: Sequence[Event], message_id: str) -> Sequence[Event]:
         if event.get("id") == message_id:
             return history[place:]
     return ()
+
+
+def loses_repository(event: Event) -> bool:
+    """Whether the session has no repository: said when it was mounted, which may be before our message."""
+    kind = inner(event, "error", "type")
+    return event.get("type") == "session.error" and isinstance(kind, str) and kind.startswith("repository_")
+
+
+def recurs_unnoticed(event: Event) -> bool:
+    """Whether an event is counted, but has no id by which it would be known again in a history."""
+    return str(event.get("type")) in _COUNTED and not event.get("id")

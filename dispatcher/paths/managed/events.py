@@ -2,7 +2,8 @@
 
 Events arrive more than once and in batches: a user event is echoed when it is queued and again when it is processed,
 and after a broken stream the whole history is read again. So an event counts once, by its id, and only after our own
-message. Events are told apart by `type` alone, because the SDK gives an unknown one the class of another.
+message; only that the repository could not be mounted may be told before it. Events are told apart by `type` alone,
+because the SDK gives an unknown one the class of another.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import StrEnum
 from dispatcher.action.decision import Caps
 from dispatcher.action.observation import EndedBy
 from dispatcher.action.report import ResearchReport
-from dispatcher.paths.managed.event import Event, inner, texts_of
+from dispatcher.paths.managed.event import Event, inner, loses_repository, texts_of
 from dispatcher.paths.wire import word
 
 
@@ -128,19 +129,24 @@ class TurnState:
 
 
 def reduce(state: TurnState, event: Event) -> TurnState:
-    """The state after an event; the same object where the event says nothing new."""
-    kind, event_id = event.get("type"), event.get("id")
+    """The state after an event; the same object where the event says nothing new.
+
+    An event without an id counts each time: see `recurs_unnoticed`.
+    """
+    kind, event_id = str(event.get("type")), event.get("id")
     if kind in {"event_start", "event_delta"}:
         return state
-    if not state.begun:
+    if not state.begun and not loses_repository(event):
         if not event_id or event_id != state.message_id:
             return state
         state = replace(state, begun=True)
-    if isinstance(event_id, str) and event_id:
-        if event_id in state.seen:
-            return state
-        state = replace(state, seen=state.seen | {event_id})
-    rule = _RULES.get(kind) if isinstance(kind, str) else None
+    rule = _RULES.get(kind)
+    if not (isinstance(event_id, str) and event_id):
+        after = rule(state, event) if rule else state
+        return state if after == state else after
+    if event_id in state.seen:
+        return state
+    state = replace(state, seen=state.seen | {event_id})
     return rule(state, event) if rule else state
 
 
@@ -192,7 +198,7 @@ def _interrupted(state: TurnState, _event: Event) -> TurnState:
 
 def _errored(state: TurnState, event: Event) -> TurnState:
     kind = word(inner(event, "error", "type")) or "of no type"
-    if kind.startswith("repository_"):
+    if loses_repository(event):
         return replace(state, repository_error=kind)
     if inner(event, "error", "retry_status", "type") in {"exhausted", "terminal"}:
         return replace(state, dead=kind)

@@ -22,7 +22,6 @@ from dispatcher.paths.managed.resume import CANNOT_TAKE, CannotGoOn, changed, ta
 from dispatcher.paths.managed.sending import Sending
 from dispatcher.paths.managed.session import ANSWER_S, Failed, RemoteSession, failing_at
 from dispatcher.paths.managed.so_far import Before
-from dispatcher.paths.managed.stopping import STOP_S
 from dispatcher.paths.managed.sweep import LookUp, SweepReport, SweepRules, sweep
 from dispatcher.paths.managed.tools import agent_tools
 from dispatcher.paths.managed.turn import DRAIN_S, SessionTurn
@@ -196,8 +195,7 @@ class ManagedPath:
         keeps = keeps and observer.accepted is not None
         try:
             if not turn.ended_in_order:
-                within_s = STOP_S if observer.accepted is None else DRAIN_S
-                await despite_cancellation(lambda: turn.wind_down(archives=not keeps), within_s)
+                await despite_cancellation(lambda: turn.wind_down(archives=not keeps), turn.stops_within_s)
         finally:
             turn.give_up()
             if not turn.archived and not (keeps and turn.can_be_followed):

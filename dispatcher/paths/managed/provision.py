@@ -7,9 +7,9 @@ import datetime as dt
 import hashlib
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dispatcher.action.decision import CapMode, PathName
 from dispatcher.action.request import FEATURE
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         BetaManagedAgentsSession,
         EnvironmentCreateParams,
     )
+
+T = TypeVar("T")
 
 CONTENT_KEY = "dispatcher_content"
 """The metadata key that holds the hash of an agent's or environment's content."""
@@ -127,8 +129,7 @@ async def _agent(client: AsyncAnthropic, definition: AgentCreateParams, sending:
     async def create() -> BetaManagedAgentsAgent:
         return await client.beta.agents.create(**definition)
 
-    there = await sending(found)
-    return await sending(create, found) if there is None else there
+    return await _oldest(found, create, sending)
 
 
 async def _environment(
@@ -141,8 +142,16 @@ async def _environment(
     async def create() -> BetaEnvironment:
         return await client.beta.environments.create(**definition)
 
+    return await _oldest(found, create, sending)
+
+
+async def _oldest(found: Callable[[], Awaitable[T | None]], create: Callable[[], Awaitable[T]], sending: Sending) -> T:
     there = await sending(found)
-    return await sending(create, found) if there is None else there
+    if there is not None:
+        return there
+    created = await sending(create, found)
+    # Another process may have made one at the same time: sessions must go on in whichever of them a later turn runs.
+    return await sending(found) or created
 
 
 def _is_ours(agent: BetaManagedAgentsAgent) -> bool:

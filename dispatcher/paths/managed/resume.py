@@ -60,6 +60,8 @@ async def taken_up(remote: RemoteSession, job: Job, sending: Sending) -> Before 
             return CannotGoOn("it has ended", archivable=session.archived_at is None)
         if session.status != "idle":
             return CannotGoOn("it is not at rest")
+        if session.budget is not None and totals_of(session).list_cost_nanousd is None:
+            return CannotGoOn("what is left of its budget is not known")
         said = await sending(remote.said)
         await sending(lambda: _updated(remote, session, job))
     except Failed as failed:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
 from dispatcher.paths.claude import Failure, UnexpectedReply, failure_of
@@ -33,6 +33,9 @@ AT_REST = frozenset({"idle", "terminated"})
 
 ANSWER_S = 15.0
 """The longest wait for an answer that isn't a stream; the SDK's own limit is ten minutes."""
+
+LAGS_S = 2.0
+"""A session that is not at rest for so long after its turn has ended runs; its status doesn't just lag behind."""
 
 _STREAM_READ_S = 600.0
 _PUT_AWAY_S = 10.0
@@ -103,12 +106,11 @@ class RemoteSession:
 
     async def said(self) -> list[Event]:
         """The user's messages so far, oldest first."""
-        with failing_at(ErrorStage.STREAM):
-            listed = self.client.beta.sessions.events.list(
-                self.session_id, types=["user.message"], limit=_HISTORY_PAGE, order="asc"
-            )
-            events = [in_json_form(event) async for event in listed]
-        return [event for event in events if event.get("type") == "user.message"]
+        return await self._of_type("user.message")
+
+    async def errors(self) -> list[Event]:
+        """The platform's own errors so far, oldest first."""
+        return await self._of_type("session.error")
 
     async def answer(self, answers: Iterable[Answer | Confirmation]) -> None:
         """Give the results of custom tool uses, and the permissions that built-in ones wait for."""
@@ -143,9 +145,9 @@ class RemoteSession:
             await pause()
         return totals_of(session)
 
-    async def put_away(self, *, may_run: bool) -> bool:
+    async def put_away(self, *, may_run: bool, within_s: float = _PUT_AWAY_S) -> bool:
         """Archive the session within some seconds, whatever cancels; returns whether it is, and logs where it isn't."""
-        archived = await despite_cancellation(lambda: self.archive(may_run=may_run), _PUT_AWAY_S)
+        archived = await despite_cancellation(lambda: self.archive(may_run=may_run), within_s)
         if not archived:
             logger.warning("session %s could not be archived; it may still run", self.session_id)
         return archived
@@ -153,11 +155,12 @@ class RemoteSession:
     async def archive(self, *, may_run: bool) -> None:
         """Archive the session, so that nothing can run in it any more; tries until it is, or is gone.
 
-        A running session can't be archived. Where it may still run it is interrupted first; else its status only lags
-        behind, and an interrupt would stay in the history of a turn that ended well.
+        A running session can't be archived. Where it may still run it is interrupted first; else its status should only
+        lag behind, and an interrupt would stay in the history of a turn that ended well. One that lags for too long
+        runs: a message that landed twice has a turn of its own.
         """
-        pause = Pause()
-        while not await self._archived(may_run=may_run):
+        pause, lags_until = Pause(), asyncio.get_running_loop().time() + LAGS_S
+        while not await self._archived(may_run=may_run or asyncio.get_running_loop().time() >= lags_until):
             await pause()
 
     async def _archived(self, *, may_run: bool) -> bool:
@@ -170,6 +173,14 @@ class RemoteSession:
         except Failed as failed:
             return failed.failure.error_type is ErrorType.NOT_FOUND
         return False
+
+    async def _of_type(self, kind: Literal["user.message", "session.error"]) -> list[Event]:
+        with failing_at(ErrorStage.STREAM):
+            listed = self.client.beta.sessions.events.list(
+                self.session_id, types=[kind], limit=_HISTORY_PAGE, order="asc"
+            )
+            events = [in_json_form(event) async for event in listed]
+        return [event for event in events if event.get("type") == kind]
 
     async def _send(self, events: list[BetaManagedAgentsEventParams]) -> str | None:
         sent = await self.client.beta.sessions.events.send(self.session_id, events=events)

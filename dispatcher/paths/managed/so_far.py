@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dispatcher.action.decision import CapMode
+from dispatcher.action.observation import UsageQuality
 from dispatcher.paths.managed.caps import GRACE
-from dispatcher.paths.managed.event import Event, since
+from dispatcher.paths.managed.event import Event, loses_repository, recurs_unnoticed, since
 from dispatcher.paths.managed.events import TurnState, reduce
 from dispatcher.paths.managed.session import RemoteSession
 from dispatcher.paths.managed.totals import NOTHING_YET, difference
@@ -39,6 +40,8 @@ class TurnSoFar:
         """Take events as they arrived, or from a history; returns whether they said anything new."""
         start = self.state
         for event in events:
+            if not live and recurs_unnoticed(event):
+                continue
             before = self.state
             self.state = reduce(before, event)
             if self.state is not before:
@@ -46,13 +49,25 @@ class TurnSoFar:
         return self.state is not start
 
     def take_history(self, events: Iterable[Event]) -> bool:
-        """Take a whole history: what lies before our message belongs to earlier turns."""
-        return self.take(since(tuple(events), self.state.message_id), live=False)
+        """Take a whole history: what lies before our message belongs to earlier turns, or tells of the repository."""
+        history = tuple(events)
+        ours = since(history, self.state.message_id)
+        earlier = history[: len(history) - len(ours)]
+        return self.take([*filter(loses_repository, earlier), *ours], live=False)
 
     async def catch_up(self) -> None:
         """Take everything that has happened. Raises Failed."""
         self.take_history(await self.session.history())
 
     async def count(self) -> None:
-        """Take the session's own count of this turn, once nothing runs in it. Raises Failed."""
+        """Take the session's own count of this turn, once nothing runs in it. Raises Failed.
+
+        Where ours is another one the history is read, because no stream is known to deliver every event.
+        """
         self.observer.totals = difference(await self.session.totals_at_rest(), self.before.totals)
+        if self.observer.observed().usage_quality is UsageQuality.PARTIAL:
+            await self.catch_up()
+
+    async def look_for_mount_errors(self) -> None:
+        """Take what became of the repository before the stream was opened. Raises Failed."""
+        self.take(filter(loses_repository, await self.session.errors()), live=False)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from dispatcher.action.observation import ErrorStage, Status
+from dispatcher.action.observation import ErrorStage, ErrorType, Status
 from dispatcher.paths.managed.creation import LOG_ID_KEY
 from dispatcher.paths.managed.provision import our_agents
-from dispatcher.paths.managed.session import RemoteSession, failing_at
+from dispatcher.paths.managed.session import LAGS_S, Failed, RemoteSession, failing_at
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -105,19 +105,23 @@ async def sweep(client: AsyncAnthropic, look_up: LookUp, rules: SweepRules, *, d
     """Look at every session of our agents, and put away what was left behind. Raises Failed."""
     sessions = await _tagged(client, rules.since)
     rows = await look_up(frozenset(session.log_id for session in sessions)) if sessions else {}
-    verbs = [(session, verb_for(session, rows.get(session.log_id), rules)) for session in sessions]
-    enough = asyncio.Semaphore(_AT_ONCE)
+    verbs = {session: verb_for(session, rows.get(session.log_id), rules) for session in sessions}
+    enough, failed = asyncio.Semaphore(_AT_ONCE), set[str]()
 
-    async def put_away(session: TaggedSession, verb: Verb) -> bool:
+    async def put_away(session: TaggedSession) -> None:
         async with enough:
-            return await RemoteSession(client, session.session_id).put_away(may_run=verb is Verb.STOP)
+            remote = RemoteSession(client, session.session_id)
+            taken_up = await _was_taken_up(remote, session)
+            if taken_up:
+                verbs[session] = Verb.LEAVE
+            elif taken_up is None or not await _put_away(remote, verbs[session]):
+                failed.add(session.session_id)
 
-    doing = [(session, verb) for session, verb in verbs if verb is not Verb.LEAVE and not dry_run]
-    done = await asyncio.gather(*(put_away(session, verb) for session, verb in doing))
-    failed = {session.session_id for (session, _), archived in zip(doing, done, strict=True) if not archived}
+    if not dry_run:
+        await asyncio.gather(*(put_away(session) for session, verb in verbs.items() if verb is not Verb.LEAVE))
 
     def those(verb: Verb) -> tuple[str, ...]:
-        return tuple(s.session_id for s, one in verbs if one is verb and s.session_id not in failed)
+        return tuple(s.session_id for s, one in verbs.items() if one is verb and s.session_id not in failed)
 
     return SweepReport(
         looked_at=tuple(session.session_id for session in sessions),
@@ -126,6 +130,25 @@ async def sweep(client: AsyncAnthropic, look_up: LookUp, rules: SweepRules, *, d
         left=those(Verb.LEAVE),
         failed=tuple(sorted(failed)),
     )
+
+
+async def _was_taken_up(remote: RemoteSession, session: TaggedSession) -> bool | None:
+    """Whether a turn has taken the session for itself since it was listed: a sweep of many sessions takes its time.
+
+    None where that can't be told.
+    """
+    try:
+        metadata = (await remote.retrieve()).metadata or {}
+    except Failed as failed:
+        return False if failed.failure.error_type is ErrorType.NOT_FOUND else None
+    return metadata.get(LOG_ID_KEY) != session.log_id
+
+
+async def _put_away(remote: RemoteSession, verb: Verb) -> bool:
+    if verb is Verb.STOP:
+        return await remote.put_away(may_run=True)
+    # It was idle when it was listed: what runs in it by now is no longer this sweep's to stop.
+    return await remote.put_away(may_run=False, within_s=LAGS_S)
 
 
 def _may_be_at_work(row: LoggedRow, rules: SweepRules) -> bool:

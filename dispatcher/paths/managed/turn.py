@@ -17,13 +17,16 @@ from dispatcher.paths.managed.sending import Sending
 from dispatcher.paths.managed.session import Failed, RemoteSession
 from dispatcher.paths.managed.so_far import Before, TurnSoFar
 from dispatcher.paths.managed.steps import Answer, Confirmation, Done, Halt, Respond, Wait, next_step, responded
-from dispatcher.paths.managed.stopping import stop
+from dispatcher.paths.managed.stopping import STOP_S, stop
 from dispatcher.paths.observation import Observer
 from dispatcher.paths.path import Job, Outcome
 from dispatcher.paths.wire import word
 
 DRAIN_S = 2.0
-"""The caller's longest wait after the report is accepted, and for the totals of a turn that has ended."""
+"""The caller's longest wait once the outcome is certain: until the session is idle and counted, or was stopped."""
+
+_STOPPING_S = 0.5
+_LOOK_S = 1.0
 
 SETTLE_S = 0.1
 """How long nothing must arrive before a reply counts as announced in full; see `session_steps`."""
@@ -48,6 +51,8 @@ class SessionTurn:
         self._sending = Sending.of(job, observer)
         self._feed = SessionFeed(session, silence_s)
         self._saying = Saying(session, text, before.message_ids)
+        self._knows_mount = bool(before.message_ids)
+        self._looked_for: tuple[str, ...] = ()
         self._last_answers: tuple[Answer | Confirmation, ...] = ()
 
     @property
@@ -71,9 +76,21 @@ class SessionTurn:
         state = self._so_far.state
         return state.end is End.IDLE and state.stop_reason == "end_turn" and self.outcome.output is not None
 
+    @property
+    def stops_within_s(self) -> float:
+        """How long the caller waits for a session that is stopped: what is left after the report was accepted."""
+        accepted, decided_ns = self._so_far.observer.accepted, self.decided_ns
+        if accepted is None or decided_ns is None:
+            return STOP_S
+        return max(_STOPPING_S, DRAIN_S - (self._so_far.observer.clock() - decided_ns) / 1e9)
+
     async def ask(self) -> None:
         """Say the message, once. Raises Failed. The stream is opened first, because it doesn't replay."""
         await self._sending(self._feed.open)
+        with suppress(Failed, TimeoutError):
+            # Tried once and for a moment, because the caller waits; `follow` makes sure of it.
+            async with asyncio.timeout(_LOOK_S):
+                await self._look_at_mount()
         message_id = await self._sending(self._saying.once, self._saying.landed)
         self._so_far.state = replace(self._so_far.state, message_id=message_id)
 
@@ -83,9 +100,11 @@ class SessionTurn:
         if self._so_far.state.accepted is None and self.outcome.output is not None:
             # An interrupted turn says `end_turn` too, and no stream is known to deliver every event.
             await self._sending(self._so_far.catch_up)
+        elif self.outcome.output is not None:
+            await self._sending(self._look_at_mount)
         self._decide()
         with suppress(Failed, TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout(DRAIN_S - _STOPPING_S):
                 await self._drain()
         await self._feed.close()
         self.ended_in_order = self.at_rest
@@ -113,12 +132,22 @@ class SessionTurn:
         """Close the stream; what runs in the session runs on."""
         await self._feed.close()
 
+    async def _look_at_mount(self) -> None:
+        """Learn, once, what became of the repository before the stream was open. Raises Failed."""
+        if not self._knows_mount:
+            await self._so_far.look_for_mount_errors()
+            self._knows_mount = True
+
     async def _follow(self) -> None:
         quiet = False
         while True:
             match next_step(self._so_far.state, self._so_far.watch.spent, quiet=quiet):
                 case Done():
                     return
+                case Halt(Stop.UNKNOWN_ACTION) if self._looked_for != self._so_far.state.required:
+                    # What it waits for may be among what the stream didn't deliver.
+                    self._looked_for = self._so_far.state.required
+                    await self._sending(self._so_far.catch_up)
                 case Halt(reason):
                     self._tell_cap(_CAPS.get(reason))
                     self._so_far.state = replace(self._so_far.state, stopped=reason)
