@@ -13,7 +13,7 @@ from paths_world import SLOW_PATTERN, make_repository, slow_text, write_files
 
 from dispatcher.action.request import Repository
 from dispatcher.paths.repository.checkout import resolve
-from dispatcher.paths.repository.tools import RepositoryTools
+from dispatcher.paths.repository.tools import RepositoryTools, ToolResult
 
 SLOW = ("search_code", {"pattern": SLOW_PATTERN})
 PROGRAMS = {"commit": "git", "folder": "rg"}
@@ -92,3 +92,23 @@ async def test_a_failure_beside_it_ends_a_search_and_its_process(tools: Reposito
 
     assert children() == []
     assert time.monotonic() - began < 20
+
+
+async def test_listing_one_directory_of_many_files_takes_no_longer_than_allowed(tmp_path: Path) -> None:
+    for n in range(4_000):
+        (tmp_path / str(n)).touch()
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)), seconds=0.002)
+
+    assert await tools.call("list_files", {}) == ToolResult(
+        "the repository is too large to be listed in time", is_error=True
+    )
+
+
+async def test_a_glob_that_fits_slowly_takes_no_longer_than_allowed(tmp_path: Path) -> None:
+    write_files(tmp_path, {f"{'d/' * 100}{n}": "" for n in range(2_000)})
+    tools = RepositoryTools(resolve(Repository(path=tmp_path)), seconds=1.5)
+    began = time.monotonic()
+    told = await tools.call("list_files", {"path_glob": "**/" * 160 + "x"})
+
+    assert told == ToolResult("path_glob takes too long here; simplify it", is_error=True)
+    assert time.monotonic() - began < 10

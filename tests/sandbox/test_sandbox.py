@@ -12,7 +12,7 @@ import pytest
 from conftest import API_KEY, TOKEN, URL
 from sandbox_repository import ATTACKERS_TOKEN, CANARY, ENVIRONMENT_CANARY, QUESTION
 
-from dispatcher.paths import git, ripgrep
+from dispatcher.paths.repository import git, ripgrep
 from dispatcher.paths.repository.process import limited
 
 PINS = ["legacy", "legacy-cached", "managed-sonnet-4-6", "managed-haiku-4-5-cap8"]

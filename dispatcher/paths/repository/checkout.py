@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from dispatcher.action.request import Repository
 from dispatcher.errors import RepositoryUnusable
 from dispatcher.paths.repository.git import run_git
+
+_FULL_DIGITS = (40, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,8 @@ def resolve(repository: Repository) -> Checkout:
                 f"{root} is a plain folder without commits, so commit {repository.commit} is not in it"
             )
         return Checkout(root, None, repository.github_url)
-    _refuse_foreign_git_directory(root)
-    if run_git(root / ".git", "rev-parse", "--git-dir") is None:
-        raise RepositoryUnusable(f"{root / '.git'} is not a git repository that git can read")
-    sha = _head(root) if repository.commit is None else _commit(root, repository.commit)
-    return Checkout(root, sha, repository.github_url)
+    _refuse_foreign_objects(root / ".git")
+    return Checkout(root, _commit(root, repository.commit), repository.github_url)
 
 
 def _directory(path: Path | str | None) -> Path:
@@ -76,54 +76,104 @@ def _refuse_part_of_git(root: Path) -> None:
         raise RepositoryUnusable(f"{root} is a part of the checkout {top}; name {top} itself")
 
 
-def _refuse_foreign_git_directory(root: Path) -> None:
-    """A `.git` that leads to a repository which doesn't lead back would let one checkout read another."""
-    link = root / ".git"
+def _refuse_foreign_objects(link: Path) -> None:
+    """A `.git` that leads to a repository which doesn't lead back would let one checkout read another.
+
+    So would one whose objects are another's. That a link leads to something is enough: where it leads can change.
+    """
     if link.is_symlink():
         raise RepositoryUnusable(f"{link} is a symbolic link; name the checkout that it leads to")
-    if link.is_dir():
-        if _exists(link / "commondir") or (link / "objects").is_symlink():
-            raise RepositoryUnusable(f"{link} leads to the objects of another repository")
-        return
-    target = run_git(link, "rev-parse", "--absolute-git-dir")
-    if target is None:
-        raise RepositoryUnusable(f"{link} does not lead to a git repository that git can read")
-    back = Path(target.rstrip("\n")) / "gitdir"
-    if back.is_file():
-        returns = (back.parent / back.read_text(errors="replace").rstrip("\n")).resolve() == link
+    if not link.is_dir():
+        own = _linked_directory(link)
+    elif _exists(link / "commondir"):
+        raise _leads_elsewhere(link)
     else:
+        own = link
+    objects = own / "objects"
+    directories = (objects, objects / "pack", objects / "info")
+    if objects.is_symlink() or any(_holds_link(directory) for directory in directories):
+        raise _leads_elsewhere(link)
+    if _exists(objects / "info" / "alternates"):
+        raise RepositoryUnusable(
+            f"{link} borrows objects of another repository; make them its own with `git repack -a -d`, and remove "
+            f"{objects / 'info' / 'alternates'}"
+        )
+
+
+def _linked_directory(link: Path) -> Path:
+    """The directory that holds the objects of a linked worktree or a submodule, if it leads back to the checkout."""
+    told = run_git(link, "rev-parse", "--absolute-git-dir", "--git-common-dir")
+    if told is None or told.count("\n") != 2:  # noqa: PLR2004 - two answers
+        raise RepositoryUnusable(f"{link} does not lead to a git repository that git can read")
+    target, common = (Path("/", line).resolve() for line in told.splitlines())
+    if target == common:
         top = run_git(link, "rev-parse", "--show-toplevel")
-        returns = top is not None and Path(top.rstrip("\n")).resolve() == root
+        returns = top is not None and Path(top.rstrip("\n")).resolve() == link.parent
+    else:
+        # Only a directory among a repository's own worktrees is one; anyone can write down whose objects are theirs.
+        back = target / "gitdir"
+        returns = target.parent == common / "worktrees" and back.is_file() and _place_in(back) == link
     if not returns:
         raise RepositoryUnusable(f"{link} leads to a git repository that belongs to another checkout")
+    return common
 
 
-def _head(root: Path) -> str:
-    found = run_git(root / ".git", "rev-parse", "--verify", "--quiet", "--end-of-options", "HEAD^{commit}")
-    if found is None:
-        raise RepositoryUnusable(f"{root} is a git repository without a commit at HEAD; commit something first")
-    return _with_files(root, found.strip())
+def _place_in(file: Path) -> Path:
+    return (file.parent / file.read_text(errors="replace").rstrip("\n")).resolve()
 
 
-def _commit(root: Path, commit: str) -> str:
-    # By prefix of the object's name, because anything else would let a branch named like a SHA win over the commit.
-    named = (run_git(root / ".git", "rev-parse", f"--disambiguate={commit}") or "").split()
-    kinds = run_git(root / ".git", "cat-file", "--batch-check", stdin="".join(f"{name}\n" for name in named)) or ""
-    commits = [line.split()[0] for line in kinds.splitlines() if line.split()[1:2] == ["commit"]]
-    if not commits:
-        raise RepositoryUnusable(f"there is no commit {commit} in {root}")
-    if len(commits) > 1:
+def _leads_elsewhere(link: Path) -> RepositoryUnusable:
+    return RepositoryUnusable(f"{link} leads to the objects of another repository")
+
+
+def _holds_link(directory: Path) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(entry.is_symlink() for entry in entries)
+    except OSError:
+        # Nothing that git could read either; it says so.
+        return False
+
+
+def _commit(root: Path, commit: str | None) -> str:
+    """The full SHA of a commit whose files are there."""
+    names = ["HEAD^{commit}"] if commit is None else _named(root, commit)
+    asked = "".join(f"{name}\n{name.removesuffix('^{commit}')}^{{tree}}\n" for name in names)
+    answers = _git(root, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked).splitlines()
+    kinds = [answer.split(" ") for answer in answers]
+    found = [
+        (name, tree == "tree")
+        for (name, kind), (_, tree) in zip(kinds[::2], kinds[1::2], strict=True)
+        if kind == "commit" and name.startswith(commit or "")
+    ]
+    if not found:
         raise RepositoryUnusable(
-            f"commit {commit} is the beginning of {len(commits)} commits in {root}; give more digits"
+            f"{root} is a git repository without a commit at HEAD; commit something first"
+            if commit is None
+            else f"there is no commit {commit} in {root}"
         )
-    return _with_files(root, commits[0])
-
-
-def _with_files(root: Path, sha: str) -> str:
-    kind = run_git(root / ".git", "cat-file", "--batch-check", stdin=f"{sha}^{{tree}}\n") or ""
-    if kind.split()[1:2] != ["tree"]:
+    if len(found) > 1:
+        raise RepositoryUnusable(
+            f"commit {commit} is the beginning of {len(found)} commits in {root}; give more digits"
+        )
+    [(sha, has_files)] = found
+    if not has_files:
         raise RepositoryUnusable(f"the files of commit {sha} are not in {root}; fetch them")
     return sha
+
+
+def _named(root: Path, commit: str) -> list[str]:
+    """The objects whose names begin so; by name, because a branch named like a SHA would win over the commit."""
+    if len(commit) in _FULL_DIGITS:
+        return [commit]
+    return _git(root, "rev-parse", f"--disambiguate={commit}").split()
+
+
+def _git(root: Path, *arguments: str, stdin: str = "") -> str:
+    answer = run_git(root / ".git", *arguments, stdin=stdin)
+    if answer is None:
+        raise RepositoryUnusable(f"{root / '.git'} is not a git repository that git can read")
+    return answer
 
 
 def _exists(path: Path) -> bool:

@@ -30,10 +30,8 @@ def paths_below(root: Path, *, seconds: float) -> list[str]:
     top = os.open(root, _TOP)
     try:
         while directories:
-            if time.monotonic() > until or len(paths) > MAX_FILES:
-                raise TooManyFiles
             directory = directories.pop()
-            inner, files = _entries(top, directory)
+            inner, files = _entries(top, directory, until, MAX_FILES - len(paths))
             directories += inner
             paths += files
     finally:
@@ -41,13 +39,16 @@ def paths_below(root: Path, *, seconds: float) -> list[str]:
     return sorted(paths)
 
 
-def _entries(top: int, directory: str) -> tuple[list[str], list[str]]:
-    """The directories and the readable files in one directory, by their paths from the top."""
-    directories, files = [], []
+def _entries(top: int, directory: str, until: float, room: int) -> tuple[list[str], list[str]]:
+    """The directories and the readable files in one directory, by their paths from the top. Raises TooManyFiles."""
+    directories: list[str] = []
+    files: list[str] = []
     before = f"{directory}/" if directory else ""
     try:
         with _opened(top, directory.split("/") if directory else []) as opened, os.scandir(opened) as entries:
             for entry in entries:
+                if time.monotonic() > until or len(files) > room:
+                    raise TooManyFiles
                 if entry.name == ".git":
                     continue
                 if entry.is_dir(follow_symlinks=False):
