@@ -20,12 +20,12 @@ from dispatcher.paths.lifetimes import close_with, drop_closed
 from dispatcher.paths.origin import SIMULATOR_HEADER, SIMULATOR_NAME
 from dispatcher.paths.refusal import error_type_of, is_transient, was_refused
 from dispatcher.paths.stream_events import ErrorEvent
-from dispatcher.paths.wire import seconds_to_wait, storable
+from dispatcher.paths.wire import blotted, seconds_to_wait, storable
 
 if TYPE_CHECKING:
     from anthropic import APIStatusError, AsyncAnthropic
 
-_MESSAGE_CHARS = 300
+_MESSAGE_CHARS, _LOOKED_AT_CHARS = 300, 10_000
 _BLOT = "[secret]"
 _SECRET = re.compile(r"(?i)\b(?:sk-[\w-]{6,}|bearer\s+[^\s\"',]+|gh[a-z]_\w{6,}|github_pat_\w+)")
 
@@ -246,4 +246,5 @@ def one_sentence(text: str, secrets: tuple[str, ...] = ()) -> str:
     """
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, _BLOT)
-    return storable(_SECRET.sub(_BLOT, " ".join(text.split())))[:_MESSAGE_CHARS]
+    text = blotted(" ".join(text[:_LOOKED_AT_CHARS].split()), secrets)
+    return storable(_SECRET.sub(_BLOT, text))[:_MESSAGE_CHARS]

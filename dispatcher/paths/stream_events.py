@@ -34,10 +34,19 @@ async def wire_events(stream: AsyncStream[Any]) -> AsyncIterator[Mapping[str, An
         # What has no name is passed over, as the SDK does.
         if event.event is None or event.event == "ping" or not event.data:
             continue
-        try:
-            said = json.loads(event.data)
-        except RecursionError:
-            raise json.JSONDecodeError("too deep", "", 0) from None
-        if event.event == "error":
+        said = _parsed(event.data)
+        # Between us and the provider events may have been given other names.
+        if event.event == "error" or said.get("type") == "error":
             raise ErrorEvent(said, stream.response.request.headers)
-        yield said if isinstance(said, dict) else {}
+        yield said
+
+
+def _parsed(data: str) -> Mapping[str, Any]:
+    try:
+        said = json.loads(data)
+    except (RecursionError, ValueError) as error:
+        # A number of too many digits is a plain ValueError.
+        if isinstance(error, json.JSONDecodeError):
+            raise
+        raise json.JSONDecodeError("more than can be read", "", 0) from None
+    return said if isinstance(said, dict) else {}

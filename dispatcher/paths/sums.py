@@ -62,10 +62,11 @@ class Sums:
             return UsageQuality.PARTIAL if self.told else UsageQuality.MISSING
         if self.in_session and self.totals is None:
             return UsageQuality.PARTIAL
-        if any(call.usage.input_tokens is None or call.usage.output_tokens is None for call in self.told):
+        if any(call.usage.prompt_tokens is None or call.usage.output_tokens is None for call in self.told):
             return UsageQuality.PARTIAL
         if self.totals is None:
-            return UsageQuality.REPORTED
+            # Without its split by TTL what was written to the cache has no price.
+            return UsageQuality.PARTIAL if any(map(_lacks_split, self.told)) else UsageQuality.REPORTED
         usage, total = self.usage, self.totals.usage
         if any(getattr(usage, name) != getattr(total, name) for name in _RECONCILED):
             return UsageQuality.PARTIAL
@@ -83,9 +84,9 @@ class Sums:
 
     @property
     def cost_nanousd(self) -> int | None:
-        """The calls' cost and that of the running time; None where any part is unknown."""
+        """The calls' cost and that of the running time; None where any part is unknown or the session disagrees."""
         total = self.runtime_cost_nanousd
-        if self.unreported or total is None:
+        if total is None or self.quality in {UsageQuality.PARTIAL, UsageQuality.MISSING}:
             return None
         for call in self.calls:
             if call.cost_nanousd is None:
@@ -96,6 +97,10 @@ class Sums:
     def _for_5m(self, call: Call) -> Call:
         usage = written_for_5m(call.usage)
         return replace(call, usage=usage, cost_nanousd=self.prices.cost_nanousd(call.model, usage, self.on))
+
+
+def _lacks_split(call: Call) -> bool:
+    return bool(call.usage.cache_creation_input_tokens) and call.usage.cache_creation_5m_input_tokens is None
 
 
 def written_for_5m(usage: Usage) -> Usage:

@@ -158,7 +158,8 @@ BODIES = [
         cell(
             answered(),
             Rule(on="events.stream", fault=Cut(at_event="agent.tool_use")),
-            Rule(on="events.list", fault=NonJson()),
+            # The first look is for a repository that was lost.
+            Rule(on="events.list", fault=NonJson(), at=2),
         ),
     ),
     _both("for ever", Stall(), too_late(money=MISSING), too_late(), deadline_s=SHORT_S),

@@ -85,13 +85,16 @@ kinds = st.sampled_from(
 )
 events_of_any_form = st.lists(
     st.fixed_dictionaries(
-        {"type": kinds | st.text(max_size=5)},
+        {"type": kinds | st.text(max_size=5) | json_values},
         optional={
             "index": st.integers(0, 2) | json_values,
             "message": json_values,
             "content_block": json_values,
             "delta": st.fixed_dictionaries(
-                {"type": st.sampled_from(["text_delta", "input_json_delta", "signature_delta", "citations_delta"])},
+                {
+                    "type": st.sampled_from(["text_delta", "input_json_delta", "signature_delta", "citations_delta"])
+                    | json_values
+                },
                 optional={"text": json_values, "partial_json": json_values, "citation": json_values},
             )
             | json_values,
@@ -139,6 +142,22 @@ def test_only_message_stop_completes_a_reply(kept: int) -> None:
 def test_events_in_an_impossible_order_are_refused(events: list[Any]) -> None:
     with pytest.raises(UnexpectedReply):
         assembled(events)
+
+
+@pytest.mark.parametrize("kind", [[], {}, ["text_delta"], None, 3])
+def test_a_type_that_is_no_word_is_an_unknown_one(kind: Any) -> None:
+    block = ({"type": "text", "text": ""}, [{"type": kind}])
+    reply = assembled([{"type": kind}, *reply_events([block], "end_turn")])
+
+    assert reply.complete
+    with pytest.raises(UnexpectedReply):
+        _ = reply.content
+
+
+def test_a_reply_that_never_ends_is_not_taken_in_without_end() -> None:
+    block = ({"type": "text", "text": ""}, [{"type": "text_delta", "text": "x" * 1_000_000}] * 20)
+    with pytest.raises(UnexpectedReply):
+        assembled(reply_events([block], "end_turn"))
 
 
 def test_unknown_events_are_passed_over_and_unknown_deltas_only_forbid_going_on() -> None:

@@ -12,6 +12,7 @@ from paths_world import AT_ONCE, make_observer
 from pydantic import SecretStr
 from scripted_provider import Answer, provider, refused
 
+from dispatcher.action.event import Event, OnEvent, RetryScheduled
 from dispatcher.action.observation import ErrorType
 from dispatcher.paths.claude import Claude, Failure
 from dispatcher.paths.observation import Observer
@@ -27,9 +28,9 @@ async def again(send: Any, observer: Observer) -> Any:
     return await retried(send, policy=AT_ONCE, observer=observer, deadline_ns=deadline_ns)
 
 
-async def over_http(script: Sequence[Answer]) -> tuple[Any, int, Observer]:
+async def over_http(script: Sequence[Answer], tell: OnEvent = lambda _event: None) -> tuple[Any, int, Observer]:
     """Ask a scripted provider for a message; what came of it, the requests it saw, and what was observed."""
-    observer = make_observer()
+    observer = make_observer(tell)
     async with provider(script) as scripted:
         claude = Claude(api_key=SecretStr("k"), base_url=scripted.base_url, simulated=False)
 
@@ -93,10 +94,13 @@ async def test_only_what_may_do_well_a_moment_later_is_sent_again(first: Answer,
 )
 async def test_the_provider_is_not_asked_before_it_wants_to_be(headers: dict[str, str], least_s: float) -> None:
     busy = Answer(refused(429, "rate_limit_error").body, 429, headers, "application/json")
-    _, requests, observer = await over_http([busy, MESSAGE])
+    told: list[Event] = []
+    _, requests, observer = await over_http([busy, MESSAGE], told.append)
+    [planned] = [event.wait_s for event in told if isinstance(event, RetryScheduled)]
 
     assert requests == 2
-    assert least_s * 1000 <= observer.observed().retry_wait_ms <= max(least_s * 1000, 2)
+    assert least_s <= planned <= max(least_s, AT_ONCE.longest_wait_s)
+    assert observer.observed().retry_wait_ms >= least_s * 1000
 
 
 async def test_a_longer_wait_than_there_is_time_for_is_raised_with_what_was_asked() -> None:

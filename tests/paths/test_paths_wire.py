@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.paths.wire import count, seconds_to_wait, word
+from dispatcher.paths.wire import blotted, count, seconds_to_wait, word
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,22 @@ def test_a_count_is_a_whole_number_that_a_column_holds(value: Any, expected: int
 )
 def test_a_word_is_short_text_that_a_column_holds(value: Any, expected: str | None) -> None:
     assert word(value) == expected
+
+
+SECRET = "Zq7_plain-Secret-0123"
+
+
+@given(st.text(max_size=20), st.integers(0, 20), st.integers(0, 21), st.text(max_size=20))
+def test_twelve_characters_of_a_secret_are_never_shown(before: str, start: int, end: int, after: str) -> None:
+    shown = blotted(f"{before}{SECRET[start:end]}{after}", (SECRET,))
+
+    assert not [at for at in range(len(SECRET) - 11) if SECRET[at : at + 12] in shown]
+    assert shown.startswith(before[:-1]) or "[secret]" in shown
+
+
+def test_what_is_no_piece_of_a_secret_is_left_alone() -> None:
+    assert blotted("a short plain-Secre of İ", (SECRET, "short", "")) == "a short plain-Secre of İ"
+    assert blotted(f"İ{SECRET.upper()}.{SECRET[:12]}!", (SECRET,)) == "İ[secret].[secret]!"
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))

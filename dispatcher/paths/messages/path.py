@@ -176,8 +176,8 @@ class _Conversation:
         if reply.stop_reason not in {"end_turn", "tool_use", "pause_turn"}:
             raise UnexpectedReply(f"the reply stopped for a reason not known here: {str(reply.stop_reason)[:40]!r}")
         content = reply.content
-        if reply.stop_reason == "tool_use" and not tool_uses_in(content):
-            raise UnexpectedReply("the reply stopped for a tool call that it doesn't hold")
+        if bool(tool_uses_in(content)) is not (reply.stop_reason == "tool_use"):
+            raise UnexpectedReply("the reply's tool calls and its reason to stop don't fit")
         self._prompt.hear(content)
         self._heard = True
         self._observer.work = list(self._prompt.turn)

@@ -7,7 +7,7 @@ came, unknown fields included: what goes back to the provider must be what it se
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,10 @@ _LATER = frozenset(
     {"content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
 )
 _APPENDED = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_DEEPEST = 100
+# Many times what the longest reply can hold; an endless one must not take all memory before its deadline.
+_MOST_CHARS = 16_000_000
+_DELTA_CHARS = 10
 _TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -39,8 +43,10 @@ class StreamedReply:
     """A reply while it arrives.
 
     `begun` says that something of it came, and `complete` that the provider ended it; nothing else is an end.
+    `secrets` are blotted out of the provider's own words, which are kept beside what it said.
     """
 
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     model: str | None = None
     stop_reason: str | None = None
     begun: bool = False
@@ -53,6 +59,7 @@ class StreamedReply:
     _split: tuple[int, int] | None = None
     _output_counted: bool = False
     _unknown: str | None = None
+    _chars: int = 0
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take the next event; an unknown type is passed over. Raises UnexpectedReply."""
@@ -60,7 +67,7 @@ class StreamedReply:
         self.begun = True
         if kind == "message_start":
             self._start(_mapping(event.get("message")))
-        elif kind in _LATER:
+        elif isinstance(kind, str) and kind in _LATER:
             if not self._started or self.complete:
                 raise UnexpectedReply(f"the stream holds {kind} where none can be")
             self._continue(kind, event)
@@ -70,6 +77,8 @@ class StreamedReply:
         """The blocks in order, in the form to send back. Raises UnexpectedReply where that can't be what was said."""
         if self._unknown is not None:
             raise UnexpectedReply(f"a content block was extended by {self._unknown!r}, which is not known here")
+        if self.complete and not self._is_whole:
+            raise UnexpectedReply("the reply ended before a content block did, or lacks one")
         blocks = [self._finished(index) for index in sorted(self._blocks)]
         if not _is_json(blocks):
             raise UnexpectedReply("a content block holds what JSON can't")
@@ -107,11 +116,16 @@ class StreamedReply:
         }
         return Usage(**counted, cache_creation_5m_input_tokens=split[0], cache_creation_1h_input_tokens=split[1])
 
+    @property
+    def _is_whole(self) -> bool:
+        """Whether every block has come, and come to its end."""
+        return self._whole == self._blocks.keys() and sorted(self._blocks) == list(range(len(self._blocks)))
+
     def _start(self, message: Mapping[str, Any]) -> None:
         if self._started:
             raise UnexpectedReply("the stream begins twice")
         self._started = True
-        self.model = word(message.get("model"))
+        self.model = word(message.get("model"), self.secrets)
         usage = _mapping(message.get("usage"))
         self._merge(usage)
         # The split of cache writes by TTL is told here and never again.
@@ -123,35 +137,45 @@ class StreamedReply:
         if kind == "message_stop":
             self.complete = True
         elif kind == "message_delta":
-            reason = word(_mapping(event.get("delta")).get("stop_reason"))
-            self.stop_reason = self.stop_reason if reason is None else reason
+            self._stop(word(_mapping(event.get("delta")).get("stop_reason"), self.secrets))
             usage = _mapping(event.get("usage"))
             self._merge(usage)
             self._output_counted = self._output_counted or count(usage.get("output_tokens")) is not None
+        elif self.stop_reason is not None:
+            raise UnexpectedReply("the reply goes on although it stopped")
         elif not isinstance(index := event.get("index"), int):
             raise UnexpectedReply("a content block has no index")
         elif kind == "content_block_start":
             if index in self._blocks:
                 raise UnexpectedReply("a content block begins twice")
             self._blocks[index] = dict(_mapping(event.get("content_block")))
-        elif index not in self._blocks:
-            raise UnexpectedReply("a content block goes on that never began")
+        elif index not in self._blocks or index in self._whole:
+            raise UnexpectedReply("a content block goes on that never began, or has ended")
         elif kind == "content_block_stop":
             self._whole.add(index)
         else:
             self._extend(index, self._blocks[index], _mapping(event.get("delta")))
 
+    def _stop(self, reason: str | None) -> None:
+        if reason is not None and self.stop_reason not in {None, reason}:
+            raise UnexpectedReply("the reply stopped for two reasons")
+        self.stop_reason = reason or self.stop_reason
+
     def _extend(self, index: int, block: Block, delta: Mapping[str, Any]) -> None:
         kind = delta.get("type")
-        if kind in _APPENDED:
+        if isinstance(kind, str) and kind in _APPENDED:
             name = _APPENDED[kind]
-            self._parts.setdefault(index, {}).setdefault(name, []).append(str(delta.get(name) or ""))
+            part = str(delta.get(name) or "")
+            self._chars += _DELTA_CHARS + len(part)
+            if self._chars > _MOST_CHARS:
+                raise UnexpectedReply("the reply is longer than any can be")
+            self._parts.setdefault(index, {}).setdefault(name, []).append(part)
         elif kind == "signature_delta":
             block["signature"] = delta.get("signature")
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
         else:
-            self._unknown = str(kind)[:40]
+            self._unknown = (word(kind, self.secrets) or "nothing")[:40]
 
     def _finished(self, index: int) -> Block:
         block = self._blocks[index]
@@ -182,11 +206,29 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _is_json(said: object) -> bool:
+    if not _is_shallow(said):
+        return False
     try:
         json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
     except ValueError:
         return False
     return True
+
+
+def _is_shallow(said: object) -> bool:
+    """Whether it can be written and read wherever it goes: how deep JSON may be depends on who calls."""
+    layer = [said]
+    for _ in range(_DEEPEST):
+        layer = [inner for one in layer for inner in _inside(one)]
+        if not layer:
+            return True
+    return False
+
+
+def _inside(said: object) -> Iterable[object]:
+    if isinstance(said, dict):
+        return said.values()
+    return said if isinstance(said, list) else ()
 
 
 def tool_uses_in(content: Sequence[Block]) -> list[ToolUse]:
@@ -195,4 +237,6 @@ def tool_uses_in(content: Sequence[Block]) -> list[ToolUse]:
     forms = {"id": str, "name": str, "input": dict}
     if not all(isinstance(use.get(name), form) for use in uses for name, form in forms.items()):
         raise UnexpectedReply("a tool call lacks its id, its name or its input")
+    if len({use["id"] for use in uses}) < len(uses):
+        raise UnexpectedReply("two tool calls of a reply have the same id")
     return [ToolUse(use["id"], use["name"], use["input"]) for use in uses]

@@ -38,8 +38,9 @@ class Request:
     """
 
     def __init__(self, client: AsyncAnthropic, observer: Observer) -> None:
+        self._secrets = tuple(filter(None, (client.api_key, client.auth_token)))
         self.stage = ErrorStage.REQUEST
-        self.reply = StreamedReply()
+        self.reply = StreamedReply(secrets=self._secrets)
         self.call: Call | None = None
         self._client = client
         self._observer = observer
@@ -80,7 +81,8 @@ class Request:
     async def _exchange(self, parameters: Mapping[str, Any]) -> None:
         stream: AsyncStream[Any] = await self._client.messages.create(**parameters, stream=True)
         async with stream:
-            self.stage, self._request_id = ErrorStage.STREAM, word(stream.response.headers.get("request-id"))
+            self.stage = ErrorStage.STREAM
+            self._request_id = word(stream.response.headers.get("request-id"), self._secrets)
             events = wire_events(stream)
             async for event in events:
                 self._take(event)
