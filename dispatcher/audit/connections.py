@@ -40,6 +40,11 @@ class Connections:
                 raise
         return self._attempt(work)
 
+    def once(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do the work on a connection that isn't kept: for threads that come and go."""
+        with self._no_fork, self._engine.connect() as connection:
+            return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
     def release(self) -> None:
         """Give the connections back to the engine; no statement may be running."""
         while self._held:

@@ -39,6 +39,16 @@ def open_engine(url: str) -> sa.Engine:
     return engine
 
 
+def open_existing(url: str) -> sa.Engine | None:
+    """An engine for a database that is only looked into, whatever its schema; None where a file isn't there yet.
+
+    Raises SourceUnreachable where the URL can't be used.
+    """
+    engine = connect(url)
+    is_there = engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists()
+    return engine if is_there else None
+
+
 def migrate_database(url: str) -> str | None:
     """Bring a database to the newest schema; returns the revision it had. Raises SourceUnreachable."""
     engine = connect(url)

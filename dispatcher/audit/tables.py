@@ -226,3 +226,22 @@ registrations = sa.Table(
     sa.UniqueConstraint("record", "origin", "epoch", name="uq_adr_registrations_epoch"),
 )
 """Append-only: the moments from which the evidence of a record and origin counts. `block` is canonical JSON."""
+
+flag_changes = sa.Table(
+    "flag_changes",
+    metadata,
+    Column("change_id", sa.String(36), primary_key=True),
+    Column("source", _exact(300), nullable=False),
+    Column("flag", _exact(120), nullable=False),
+    Column("sequence", sa.Integer, nullable=False),
+    Column("from_fingerprint", sa.String(64)),
+    Column("to_fingerprint", sa.String(64), nullable=False),
+    Column("flag_version", sa.String(64), nullable=False),
+    Column("revision", sa.BigInteger, nullable=False),
+    Column("standing", _LONG_TEXT, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("actor", sa.String(255)),
+    # Of many processes that see one change, one appends it.
+    sa.UniqueConstraint("source", "flag", "sequence", name="uq_flag_changes_sequence"),
+)
+"""Append-only: the states of a flag one after the other, as the processes that ask it saw them. `standing` is JSON."""

@@ -8,7 +8,10 @@ import sqlalchemy as sa
 
 from dispatcher.audit.engine import open_engine
 
-pytest.register_assert_rewrite("budget_contract", "claim_contract", "kept_contract", "log_contract")
+pytest.register_assert_rewrite(
+    *("assignment_contract", "budget_contract", "claim_contract"),
+    *("flag_change_contract", "kept_contract", "log_contract"),
+)
 
 
 @pytest.fixture

@@ -46,9 +46,15 @@ ROW: dict[str, Any] = {
 ENDED = {"log_id": "2", "turn": 2, "status": "success", "finished_at": BEGAN, "cost_nanousd": 0, "input_tokens": 2**40}
 
 
+@pytest.fixture(params=["0001", "0002"])
+def revision(request: pytest.FixtureRequest) -> str:
+    """Every schema but the newest."""
+    return str(request.param)
+
+
 @pytest.fixture
-def old(database: Path) -> Iterator[sa.Engine]:
-    """A file as revision 0001 made and filled it."""
+def old(database: Path, revision: str) -> Iterator[sa.Engine]:
+    """A file as an earlier revision made and filled it."""
     database.parent.mkdir()
     engine = connect(f"sqlite:///{database}")
     config = Config()
@@ -56,7 +62,7 @@ def old(database: Path) -> Iterator[sa.Engine]:
     config.set_main_option("path_separator", "os")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
         for row in (ROW, ROW | ENDED):
             connection.execute(sa.insert(logs).values(row))
         connection.execute(sa.insert(calls).values(log_id="2", ordinal=1, model="m", output_tokens=0))
@@ -78,19 +84,25 @@ def _all(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.exec_driver_sql(f"SELECT * FROM {table.name} ORDER BY 1").mappings()]
 
 
-def test_the_rows_of_the_first_schema_stay_as_they_were_and_know_nothing_new(old: sa.Engine, database: Path) -> None:
+def test_every_schema_but_the_newest_is_upgraded_from() -> None:
+    assert migrate.known() == ["0001", "0002", migrate.head()]
+
+
+def test_the_rows_of_an_earlier_schema_stay_as_they_were_and_know_nothing_new(
+    old: sa.Engine, database: Path, revision: str
+) -> None:
     before = {table: _all(old, table) for table in (logs, calls, registrations)}
-    assert migrate.current(old) == "0001"
+    assert migrate.current(old) == revision
     open_engine(f"sqlite:///{database}").dispose()
     assert migrate.current(old) == migrate.head()
     unknown = dict.fromkeys(OF_0002)
-    assert _all(old, logs) == [row | unknown for row in before[logs]]
+    assert _all(old, logs) == [unknown | row for row in before[logs]]
     assert {table: _all(old, table) for table in (calls, registrations)} == {
         table: before[table] for table in (calls, registrations)
     }
 
 
-async def test_a_log_goes_on_with_the_rows_of_the_first_schema(old: sa.Engine, database: Path) -> None:
+async def test_a_log_goes_on_with_the_rows_of_an_earlier_schema(old: sa.Engine, database: Path) -> None:
     """A started row is ended, a turn stays taken, and budgets and keys begin."""
     engine = open_engine(f"sqlite:///{database}")
     log = Log(engine)
@@ -106,9 +118,11 @@ async def test_a_log_goes_on_with_the_rows_of_the_first_schema(old: sa.Engine, d
     engine.dispose()
 
 
-def test_the_dry_run_for_the_first_schema_prints_what_is_missing_and_no_more(old: sa.Engine) -> None:
+def test_the_dry_run_for_an_earlier_schema_prints_what_is_missing_and_no_more(old: sa.Engine, revision: str) -> None:
     statements = migrate.pending_sql(old)
-    assert {f"ADD COLUMN {name} " in statements for name in OF_0002} == {True}
-    assert "CREATE TABLE ai_idempotency_keys" in statements
+    missing = revision == "0001"
+    assert {f"ADD COLUMN {name} " in statements for name in OF_0002} == {missing}
+    assert ("CREATE TABLE ai_idempotency_keys" in statements) is missing
+    assert "CREATE TABLE flag_changes" in statements
     assert "CREATE TABLE ai_outbound_logs" not in statements
     assert set(logs.columns.keys()) >= OF_0002
