@@ -23,6 +23,7 @@ serve.
     ├─ NoApiKey                  no credential for the provider
     ├─ LogUnavailable            the audit log can't take a row, so nothing was spent
     ├─ ProviderUnavailable       the provider can't be asked
+    ├─ FlagServerUnavailable     the flag server gives no answer that can be used
     ├─ SourceUnreachable         a database that should be read can't be
     ├─ PortInUse                 the simulator's port is taken
     └─ AttemptFailed             raised by ResearchResult.raise_for_status() only
@@ -134,6 +135,10 @@ class LogUnavailable(DispatcherError):
 
 class ProviderUnavailable(DispatcherError):
     """The provider can't be asked for what isn't research."""
+
+
+class FlagServerUnavailable(DispatcherError):
+    """The flag server gives no answer that can be used."""
 
 
 class SourceUnreachable(DispatcherError):

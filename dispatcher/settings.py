@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dispatcher.errors import InvalidSettings
 
 PROVIDER_URL = "https://api.anthropic.com"
 _FORCE_PATH = "DISPATCHER_FORCE_PATH"
+
+
+_Model = TypeVar("_Model", bound=BaseSettings)
+
+
+def _sendable(token: SecretStr | None) -> SecretStr | None:
+    text = "" if token is None else token.get_secret_value()
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds a blank, a line end or a character that can't be sent")
+    return token
 
 
 class Settings(BaseSettings):
@@ -31,10 +42,14 @@ class Settings(BaseSettings):
     policies_dir: Path = Path("policies")
     adrs_dir: Path = Path("adrs")
     kill_file: Path | None = None
+    unleash_url: str | None = None
+    unleash_token: SecretStr | None = None
+    unleash_refresh_s: float = Field(default=5.0, ge=0.1, le=600)
+    unleash_state_dir: Path | None = None
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     anthropic_base_url: str = Field(default=PROVIDER_URL, validation_alias="ANTHROPIC_BASE_URL")
 
-    @field_validator("policies_dir", "adrs_dir", "kill_file")
+    @field_validator("policies_dir", "adrs_dir", "kill_file", "unleash_state_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else path.absolute()
@@ -46,6 +61,28 @@ class Settings(BaseSettings):
             raise ValueError("is not an address of the form http://… or https://…")
         return url
 
+    @field_validator("unleash_url")
+    @classmethod
+    def _is_a_server(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://none")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("is not an address of the form http://… or https://…")
+        if "@" in parts.netloc:
+            raise ValueError("holds a user or a password: the token goes into DISPATCHER_UNLEASH_TOKEN")
+        return url
+
+    @field_validator("unleash_token")
+    @classmethod
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        return _sendable(token)
+
+    @model_validator(mode="after")
+    def _address_and_token(self) -> Settings:
+        if (self.unleash_url is None) is not (self.unleash_token is None):
+            missing = "DISPATCHER_UNLEASH_URL" if self.unleash_url is None else "DISPATCHER_UNLEASH_TOKEN"
+            raise ValueError(f"{missing} is missing: flags come from a server where both are set, else from flags.json")
+        return self
+
     @field_validator("database_url")
     @classmethod
     def _absolute_sqlite(cls, url: SecretStr) -> SecretStr:
@@ -55,19 +92,54 @@ class Settings(BaseSettings):
         return SecretStr(f"{scheme}:///{Path(rest).absolute()}")
 
     @property
+    def flag_state_dir(self) -> Path:
+        """Where the last good state of a flag server is kept: by default beside the SQLite database."""
+        scheme, _, path = self.database_url.get_secret_value().partition(":///")
+        beside = Path(path).parent if scheme.startswith("sqlite") and path.startswith("/") else Path(".dispatcher")
+        return self.unleash_state_dir or beside.absolute() / "flag-state"
+
+    @property
     def kill_switch_file(self) -> Path:
         """The file whose presence brakes: `DISPATCHER_KILL_FILE`, by default `KILL` in the policies directory."""
         return self.kill_file or self.policies_dir / "KILL"
 
 
+class AdminSettings(BaseSettings):
+    """Rights that the serving process must not hold, and where they apply; read by the verbs of the command line only.
+
+    The project and environment are those of the flag on an Unleash server.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DISPATCHER_", env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    unleash_admin_token: SecretStr | None = None
+    unleash_project: str = Field(default="default", pattern=r"^[A-Za-z0-9._~-]{1,100}$")
+    unleash_environment: str = Field(default="development", pattern=r"^[A-Za-z0-9._~-]{1,100}$")
+
+    @field_validator("unleash_admin_token")
+    @classmethod
+    def _can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        return _sendable(token)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment; an override that is None is left to it. Raises InvalidSettings with every problem."""
-    given = {name: value for name, value in overrides.items() if value is not None}
+    return _read(Settings, {name: value for name, value in overrides.items() if value is not None})
+
+
+def load_admin_settings() -> AdminSettings:
+    """Read the environment's rights. Raises InvalidSettings with every problem."""
+    return _read(AdminSettings, {})
+
+
+def _read(model: type[_Model], given: dict[str, Any]) -> _Model:
     try:
-        return Settings(**given)
+        return model(**given)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
+            ": ".join(filter(None, [".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")]))
             for e in error.errors(include_input=False)
         ]
         raise InvalidSettings("settings", problems) from None

@@ -8,8 +8,9 @@ import datetime as dt
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -19,7 +20,9 @@ from dispatcher.action.event import Event, OnEvent
 from dispatcher.action.observation import ZERO_USAGE, Status
 from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
+from dispatcher.audit.assignments import LoggedAssignments
 from dispatcher.audit.engine import open_engine
+from dispatcher.audit.flag_changes import FlagChanges
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Origin, SweptRow, this_owner
 from dispatcher.dispatch.dispatcher import Dispatcher
@@ -34,14 +37,16 @@ from dispatcher.paths.managed.sweep import LoggedRow, SweepReport, SweepRules
 from dispatcher.paths.messages.path import MessagesPath
 from dispatcher.paths.origin import SimulatorMark, ask_simulator
 from dispatcher.prices import PriceTable
-from dispatcher.routing.flags import EmbeddedFlags
+from dispatcher.routing.assignment import Recall
+from dispatcher.routing.flags.file import EmbeddedFlags
 from dispatcher.routing.policy import FEATURE_FILE, Policies
-from dispatcher.routing.router import Router
+from dispatcher.routing.router import Flags, Router
 from dispatcher.settings import PROVIDER_URL, Settings, load_settings, look_at_kill_switch, repository_token
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from dispatcher.routing.flags.sighting import Sighting
 
 SWEEP_GRACE = dt.timedelta(minutes=1)
 """How long past its deadline an attempt may still be winding down."""
@@ -55,21 +60,52 @@ def build_dispatcher(settings: Settings) -> Dispatcher:
     return Dispatcher(lambda inherited: _assemble(settings, inherited))
 
 
-def build_router(settings: Settings) -> Router:
-    """What decides, from settings; needs no provider and no database. Raises InvalidPolicy or InvalidFlags."""
+def build_router(settings: Settings, on_sighting: Callable[[Sighting], None] | None = None) -> Router:
+    """What decides, from settings; needs no provider and no database. Raises InvalidPolicy or InvalidFlags.
+
+    `on_sighting` is told of the flags' states as they come into force.
+    """
     policies = Policies.load(settings.policies_dir)
 
+    kill_file = settings.kill_switch_file
+
     def look() -> tuple[str, str] | None:
-        return look_at_kill_switch(settings.kill_switch_file)
+        return look_at_kill_switch(kill_file)
 
     # With the brake on, a document that can't be used must not keep the process from starting.
-    flags = EmbeddedFlags(settings.policies_dir / "flags.json", [policies.flag], bad_start_allowed=look() is not None)
+    flags = _flags(settings, policies.flag, on_sighting, bad_start_allowed=look() is not None)
     return Router(
         policies=policies,
         flags=flags,
         look_at_kill_switch=look,
         token_present=lambda variable: repository_token(variable) is not None,
     )
+
+
+def _flags(
+    settings: Settings, flag: str, on_sighting: Callable[[Sighting], None] | None, *, bad_start_allowed: bool
+) -> Flags:
+    """Flags from the server where one is set, else from the file; never from both."""
+    if settings.unleash_url is None or settings.unleash_token is None:
+        path = settings.policies_dir / "flags.json"
+        return EmbeddedFlags(path, [flag], bad_start_allowed=bad_start_allowed, on_sighting=on_sighting)
+    from dispatcher.routing.flags.server import ServerFlags  # noqa: PLC0415 - only who has a server pays for its client
+
+    flags = ServerFlags(
+        settings.unleash_url,
+        settings.unleash_token,
+        [flag],
+        state_dir=settings.flag_state_dir,
+        refresh_s=settings.unleash_refresh_s,
+        on_sighting=on_sighting,
+    )
+    flags.start()
+    return flags
+
+
+def origin_of(settings: Settings) -> Origin:
+    """The origin of a dispatcher's rows; whatever isn't the provider is asked whether it is the simulator, for 2 s."""
+    return _origin(_ask_where_answers_come_from(settings.anthropic_base_url))
 
 
 def open_database(settings: Settings) -> Engine:
@@ -112,25 +148,38 @@ def _as_swept(row: SweptRow) -> LoggedRow:
 
 def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     """The parts of a dispatcher, made afresh; a forked child keeps of its parent the last good flag state."""
-    router = build_router(settings) if inherited is None else _after_fork(inherited.router)
+    database = open_database(settings)
+    router = _recording_router(settings, database) if inherited is None else _after_fork(inherited.router)
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
     _refuse_unpriced(router.policies, prices)
     mark = _ask_where_answers_come_from(settings.anthropic_base_url)
     claude = Claude(api_key=_api_key(settings, mark), base_url=settings.anthropic_base_url, simulated=mark is not None)
     managed = ManagedPath(claude, lambda tenant, url: _mount_token(router.policies, tenant, url))
+    origin = _origin(mark)
     return Parts(
         router=router,
+        recall=Recall(LoggedAssignments(database, origin)),
         paths={PathName.MESSAGES: MessagesPath(claude), PathName.MANAGED: managed},
         gates={path: Gate(path, router.policies.conduct, time.monotonic_ns) for path in PathName},
-        log=Log(open_database(settings)),
+        log=Log(database),
         prices=prices,
         setting=Setting(
-            origin=Origin.PRODUCTION if mark is None else Origin.SIMULATED,
+            origin=origin,
             time_scale=1.0 if mark is None else mark.time_scale,
             owner=this_owner(),
         ),
         settle=managed.settle,
     )
+
+
+def _recording_router(settings: Settings, database: Engine) -> Router:
+    """What decides, and appends to the log what it sees of the flags; it goes on doing so after a fork."""
+    changes = FlagChanges(database)
+
+    def record(sighting: Sighting) -> None:
+        changes.record(**asdict(sighting))
+
+    return build_router(settings, on_sighting=record)
 
 
 def _refuse_unpriced(policies: Policies, prices: PriceTable) -> None:
@@ -158,6 +207,10 @@ def _mount_token(policies: Policies, tenant: str, github_url: str) -> SecretStr 
 def _ask_where_answers_come_from(base_url: str) -> SimulatorMark | None:
     # Asked before the first row, so that a row killed before its first response already has the right origin.
     return None if base_url.rstrip("/") == PROVIDER_URL else ask_simulator(base_url)
+
+
+def _origin(mark: SimulatorMark | None) -> Origin:
+    return Origin.PRODUCTION if mark is None else Origin.SIMULATED
 
 
 def _api_key(settings: Settings, mark: SimulatorMark | None) -> SecretStr:

@@ -118,3 +118,43 @@ def test_the_switch_is_looked_at_on_every_call(tmp_path):
     kill_file.unlink()
 
     assert (before, during, look_at_kill_switch(kill_file)) == (None, (str(kill_file), "legacy"), None)
+
+
+SERVER = {"unleash_url": "http://127.0.0.1:4242", "unleash_token": "default:development.secret"}
+
+
+def test_a_flag_server_needs_its_address_and_its_token(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(**SERVER)
+
+    assert settings.unleash_url == SERVER["unleash_url"]
+    assert settings.unleash_refresh_s == 5
+    assert settings.flag_state_dir == tmp_path / ".dispatcher" / "flag-state"
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"unleash_token": None}, "DISPATCHER_UNLEASH_TOKEN is missing"),
+        ({"unleash_url": None}, "DISPATCHER_UNLEASH_URL is missing"),
+        ({"unleash_url": "127.0.0.1:4242"}, "unleash_url: is not an address of the form http"),
+        ({"unleash_url": "http://me:secret@flags.example"}, "unleash_url: holds a user or a password"),
+        ({"unleash_token": "two\nsecret lines"}, "unleash_token: holds a blank, a line end or a character"),
+        ({"unleash_refresh_s": 0}, "unleash_refresh_s: Input should be greater than or equal to 0.1"),
+    ],
+)
+def test_a_flag_server_that_cannot_be_asked_is_one_clear_error_without_the_value(given, problem):
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(**{**SERVER, **given})
+
+    assert caught.value.problems[0].startswith(problem)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_state_of_a_flag_server_is_kept_beside_the_database_or_where_it_is_told(tmp_path):
+    beside = load_settings(database_url=f"sqlite:///{tmp_path}/log.db")
+    told = load_settings(database_url="postgresql://u:p@h/db", unleash_state_dir=tmp_path / "x")
+
+    assert beside.flag_state_dir == tmp_path / "flag-state"
+    assert told.flag_state_dir == tmp_path / "x"

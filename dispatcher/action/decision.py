@@ -44,6 +44,12 @@ class Reason(StrEnum):
     """The action pins a variant."""
     FLAG = "flag"
     """A rule names the tenant, with one variant."""
+    STICKY = "sticky"
+    """A draw reaches the conversation, which keeps the variant it was first assigned."""
+    STICKY_OVERRIDDEN = "sticky_overridden"
+    """An operator's rule moved the conversation from the variant it was first assigned."""
+    STICKY_UNAVAILABLE = "sticky_unavailable"
+    """A draw made anew, since the log couldn't say in time whether the conversation was assigned a variant before."""
     SHARE = "share"
     """A draw among weighted variants, won or lost."""
     UNKNOWN_VARIANT = "unknown_variant"
@@ -113,11 +119,29 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a conversation keeps: the variant of its first turn that a flag's rule decided, by name or by a draw.
+
+    `variant_hash` is that of the definition it had then. `key` and `share` are those of the draw, None where the rule
+    named the variant.
+    """
+
+    variant: str
+    variant_hash: str | None
+    turn: int
+    key: str | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The variant an action goes to, the reason, and the flag state it came from.
 
     `assignment_key` is what a draw hashed (a conversation or a tenant) and `assignment_share` the share of the variant
-    that was drawn, in [0, 1]; both are None where nothing was drawn. `flag_version` is a hash of the flag document.
+    that was drawn, in [0, 1]; both are None where nothing was drawn. A sticky decision has those of the first draw.
+    `flag_version` is a hash of the flag document, which came from `flag_source` and was confirmed to be the newest
+    `flag_age_s` seconds before; all None where the flag wasn't asked. `moved_by` is the reason that a conversation
+    without an assignment would have, where `reason` is `sticky_overridden`, and None elsewhere.
     """
 
     variant: Variant
@@ -125,9 +149,12 @@ class Decision:
     caps: Caps
     flag: str
     flag_version: str | None = None
+    flag_source: str | None = None
+    flag_age_s: float | None = None
     flag_stale: bool = False
     assignment_key: str | None = None
     assignment_share: float | None = None
+    moved_by: Reason | None = None
     steps: tuple[Step, ...] = ()
 
     @property

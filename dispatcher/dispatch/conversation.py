@@ -19,10 +19,12 @@ from dispatcher.paths.path import Fresh, PastSession, Replay, Resume, Seed
 class Past:
     """What came before this turn; `turn` is this one's ordinal, None outside a conversation.
 
-    `sections` are the fingerprints of the stable prompt sections of the turn before, on the path `path`.
+    `logged` is whether the log has earlier turns of the conversation, however they ended. `sections` are the
+    fingerprints of the stable prompt sections of the turn before, on the path `path`.
     """
 
     turn: int | None = None
+    logged: bool = False
     transcript: Transcript = NO_TURNS
     session: LoggedSession | None = None
     path: str | None = None
@@ -39,6 +41,7 @@ def past_of(action: ResearchAction, so_far: ConversationSoFar) -> Past:
     transcript = _transcript(action, so_far)
     return Past(
         turn=max(so_far.turn, len(transcript.turns)) + 1,
+        logged=so_far.turn > 0,
         transcript=transcript,
         session=so_far.session,
         path=so_far.path,

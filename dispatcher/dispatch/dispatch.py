@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dispatcher.action.decision import DEFAULT_VARIANT, Decision, PathName, Reason
 from dispatcher.action.event import Decided, OnEvent
 from dispatcher.action.policy import Budget, Period
-from dispatcher.action.request import ResearchAction
+from dispatcher.action.request import FEATURE, ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.record import Kept, Room, new_log_id
 from dispatcher.dispatch.attempt import Attempt, outcome_of_break
@@ -30,6 +30,8 @@ from dispatcher.errors import (
 )
 from dispatcher.paths.path import Outcome
 from dispatcher.paths.repository.checkout import Checkout
+from dispatcher.routing.assignment import NOTHING_ASSIGNED
+from dispatcher.routing.evaluation import attributes_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +63,17 @@ class Dispatch:
     began: Began
 
     @classmethod
-    def decided(
+    async def decided(
         cls, parts: Parts, action: ResearchAction, checkout: Checkout, past: Past, began: Began, tell: OnEvent
     ) -> Dispatch:
         """Decide. Raises InvalidAction where the action pins a variant that isn't registered."""
+        recalled = NOTHING_ASSIGNED
+        if action.conversation_id is not None and past.logged:
+            recalled = await parts.recall.of(action.tenant, FEATURE, action.conversation_id)
         dispatch_id = new_log_id()
         mountable = parts.router.mountable(action, has_commit=checkout.commit_sha is not None)
-        decision = parts.router.decide(action, mountable=mountable, unit=action.conversation_id or dispatch_id)
+        decision = parts.router.decide(action, mountable=mountable, unit=dispatch_id, recalled=recalled)
+        _note(decision, action)
         tell(Decided(dispatch_id=dispatch_id, decision=decision))
         commission = Commission(
             action=action,
@@ -136,7 +142,9 @@ class Dispatch:
         if name == DEFAULT_VARIANT:
             return True
         action, checkout = self.commission.action, self.commission.checkout
-        if self.decision.reason in _BRAKED or self.parts.router.look_at_kill_switch() is not None:
+        # What moved a conversation brakes as it does elsewhere.
+        reason = self.decision.moved_by or self.decision.reason
+        if reason in _BRAKED or self.parts.router.look_at_kill_switch() is not None:
             return False
         managed = self.parts.router.policies.variants[name].path is PathName.MANAGED
         return not managed or self.parts.router.mountable(action, has_commit=checkout.commit_sha is not None)
@@ -169,6 +177,14 @@ class Dispatch:
         # The one attempt's row and the answer say the same time, to the millisecond.
         ms = attempts[0].response_time_ms if len(attempts) == 1 else waited_ms
         return result_of(attempts, self.commission.action, self.commission.past, ms)
+
+
+def _note(decision: Decision, action: ResearchAction) -> None:
+    """Say in the program's log where the action goes; aloud only where its conversation is moved."""
+    level = logging.DEBUG if decision.moved_by is None else logging.INFO
+    if logger.isEnabledFor(level):
+        words = action.tenant, decision.variant.name, decision.reason
+        logger.log(level, "tenant %s goes to %s: %s", *words, extra=attributes_of(decision, action.tenant))
 
 
 def _room(budget: Budget | None, now: dt.datetime) -> Room | None:

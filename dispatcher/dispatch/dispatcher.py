@@ -74,9 +74,9 @@ class Dispatcher:
         checkout = await asyncio.to_thread(resolve, action.repository)
         try:
             await _refuse_taken_key(parts, action)
-            result = await Dispatch.decided(
-                parts, action, checkout, await _past(parts, action, began), began, tell
-            ).answer()
+            past = await _past(parts, action, began)
+            dispatch = await Dispatch.decided(parts, action, checkout, past, began, tell)
+            result = await dispatch.answer()
         except DuplicateAction:
             kept = await _kept_result(parts, action, began)
             if kept is None:
@@ -120,6 +120,8 @@ class Dispatcher:
         if parts is not None:
             self._under_way.end()
             self._bridge.close(parts.settle())
+            parts.router.flags.stop()
+            parts.recall.shutdown()
             parts.log.shutdown()
 
     def _ready_parts(self) -> Parts:

@@ -11,7 +11,7 @@ from dispatcher.action.request import Limits
 from dispatcher.dispatch.breaker import Health
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
-from dispatcher.routing.decision import tightened
+from dispatcher.routing.caps import tightened
 
 _PROVIDER_FAILED = frozenset(
     {

@@ -18,6 +18,7 @@ from dispatcher.dispatch.rows import Setting
 from dispatcher.paths.path import Path
 from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
+from dispatcher.routing.assignment import Recall
 from dispatcher.routing.router import Router
 
 
@@ -25,10 +26,12 @@ from dispatcher.routing.router import Router
 class Parts:
     """What a dispatcher is made of.
 
-    `settle` waits for what the running event loop's attempts left to wind down at the provider.
+    `recall` knows what conversations were assigned before. `settle` waits for what the running event loop's attempts
+    left to wind down at the provider.
     """
 
     router: Router
+    recall: Recall
     paths: Mapping[PathName, Path]
     gates: Mapping[PathName, Gate]
     log: Log

@@ -1,20 +1,28 @@
 """The decision, pure: the rules of precedence in their order, and the first that applies decides.
 
 They are: kill switch, flag state unusable, flag off, tenant removed, repository not mountable, pin, tenant named,
-share, default. The order is taken literally: where the managed path can't mount the repository, the reason says so even
-for a tenant that no rule names. Mountability is judged before any draw, so both arms lose the same actions.
+sticky, share, default. The order is taken literally: where the managed path can't mount the repository, the reason says
+so even for a tenant that no rule names. Mountability is judged before any draw, so both arms lose the same actions.
+
+A conversation keeps the variant that it was first assigned for as long as some draw reaches it, whatever the draw's
+share is by then. What an operator does by name wins over it; that the reason is `sticky_overridden` then, and not the
+rule's own, says that the conversation was moved. A pin and a repository are the action's own matter, and a flag state
+that can't be used is nobody's intention, so these keep their reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import lru_cache
+from typing import NamedTuple
 
-from dispatcher.action.decision import DEFAULT_VARIANT, Caps, Decision, Reason, Step, Variant
+from dispatcher.action.decision import DEFAULT_VARIANT, Assignment, Decision, Reason, Step
 from dispatcher.action.request import Limits
 from dispatcher.errors import InvalidAction
-from dispatcher.routing.flag_answer import FlagAnswer, FlagState
+from dispatcher.routing.assignment import NOTHING_ASSIGNED, Recalled
+from dispatcher.routing.caps import tightened
+from dispatcher.routing.flags.answer import FlagAnswer, FlagState
 from dispatcher.routing.policy import Policies
 
 _UNUSABLE = {
@@ -28,7 +36,8 @@ _UNUSABLE = {
 class Situation:
     """What a decision depends on once the kill switch isn't set.
 
-    `obstacle` says why the managed path can't mount the repository, None where it can.
+    `obstacle` says why the managed path can't mount the repository, None where it can. `recalled` is what is known of
+    the variant that the conversation was first assigned.
     """
 
     policies: Policies
@@ -36,10 +45,10 @@ class Situation:
     obstacle: str | None
     pin: str | None
     limits: Limits
+    recalled: Recalled = NOTHING_ASSIGNED
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """What a rule saw; with a reason, it decides."""
 
     detail: str
@@ -50,28 +59,40 @@ class _Seen:
 def decide(situation: Situation) -> Decision:
     """The decision of a situation. Raises InvalidAction where the action pins a variant that isn't registered."""
     _refuse_unknown_pin(situation)
-    steps = [Step(rule="kill switch", decided=False, detail="not set")]
+    steps = [_passed("kill switch", "not set")]
     for name, rule in _RULES:
         seen = rule(situation)
-        steps.append(Step(rule=name, decided=seen.reason is not None, detail=seen.detail))
         if seen.reason is not None:
-            return _decision(situation, seen.variant, seen.reason, tuple(steps))
-    steps.append(Step(rule="default", decided=True, detail=f"nothing moves it from {DEFAULT_VARIANT!r}"))
-    return _decision(situation, DEFAULT_VARIANT, Reason.DEFAULT, tuple(steps))
+            mover = _mover(seen.reason, seen.variant, situation.recalled.assignment)
+            detail = seen.detail if rule is _sticky else seen.detail + _moving(mover, situation.recalled.assignment)
+            steps.append(Step(rule=name, decided=True, detail=detail))
+            return _decision(situation, seen.variant, seen.reason, mover, tuple(steps))
+        steps.append(_passed(name, seen.detail))
+    raise AssertionError("the default decides where nothing else does")
 
 
-def brake(policies: Policies, limits: Limits, where: str, value: str) -> Decision:
+@lru_cache(maxsize=256)
+def _passed(rule: str, detail: str) -> Step:
+    """The step of a rule that didn't decide; most of them say the same in every decision."""
+    return Step(rule=rule, decided=False, detail=detail)
+
+
+def brake(
+    policies: Policies, limits: Limits, where: str, value: str, recalled: Recalled = NOTHING_ASSIGNED
+) -> Decision:
     """The decision while the kill switch is set: it asks nothing else, and any value brakes."""
     if value == DEFAULT_VARIANT:
         reason, detail = Reason.FORCED, f"{where} says {value!r}"
     else:
         reason, detail = Reason.FORCE_INVALID, f"{where} says {value!r}, which isn't 'legacy'; it brakes all the same"
+    mover = _mover(reason, DEFAULT_VARIANT, recalled.assignment)
     return Decision(
         variant=policies.default,
-        reason=reason,
+        reason=reason if mover is None else Reason.STICKY_OVERRIDDEN,
         caps=tightened(policies.default, limits),
         flag=policies.flag,
-        steps=(Step(rule="kill switch", decided=True, detail=detail),),
+        moved_by=mover,
+        steps=(Step(rule="kill switch", decided=True, detail=detail + _moving(mover, recalled.assignment)),),
     )
 
 
@@ -86,9 +107,8 @@ def _flag_state(situation: Situation) -> _Seen:
     answer = situation.answer
     if answer.state in _UNUSABLE:
         return _Seen(answer.detail, _UNUSABLE[answer.state])
-    if answer.stale:
-        return _Seen(f"document {answer.version}, the last good one: {answer.problem}")
-    return _Seen(f"document {answer.version}, confirmed")
+    document = f"document {answer.version} from {answer.source}, confirmed {answer.age_s or 0:.0f} s ago"
+    return _Seen(f"{document}, the last good one: {answer.problem}" if answer.stale else document)
 
 
 def _flag_off(situation: Situation) -> _Seen:
@@ -123,15 +143,40 @@ def _tenant_named(situation: Situation) -> _Seen:
     return _registered(situation, f"rule {answer.rule!r} names it for {answer.variant!r}", Reason.FLAG)
 
 
+def _sticky(situation: Situation) -> _Seen:
+    recalled, answer = situation.recalled, situation.answer
+    kept = recalled.assignment
+    if recalled.problem is not None:
+        return _Seen(f"nobody can say what an earlier turn was assigned: {recalled.problem}")
+    if kept is None:
+        return _Seen("no earlier turn was assigned a variant")
+    assigned = f"turn {kept.turn} was assigned {kept.variant!r}"
+    if not answer.drawn:
+        gone = f"{assigned}, but no rule reaches it any more"
+        return _Seen(gone) if kept.variant == DEFAULT_VARIANT else _Seen(gone, Reason.REMOVED)
+    variant = situation.policies.variants.get(kept.variant)
+    if variant is None:
+        return _Seen(f"{assigned}, which is no longer registered")
+    if kept.variant_hash not in {None, variant.hash}:
+        assigned += f"; its definition has changed since, from {kept.variant_hash} to {variant.hash}"
+    return _Seen(assigned, Reason.STICKY, kept.variant)
+
+
 def _share(situation: Situation) -> _Seen:
     answer = situation.answer
     if not answer.drawn or answer.share is None:
         return _Seen(answer.detail or "no rule draws for it")
+    unread = situation.recalled.problem is not None
+    reason = Reason.STICKY_UNAVAILABLE if unread else Reason.SHARE
     drawn = f"by {answer.assignment_key!r}, at a share of {answer.share:.4g}"
     if answer.state is FlagState.LOST:
         detail = f"constraints of rule {answer.rule!r} pass, but it is not in the rollout: left out {drawn}"
-        return _Seen(detail, Reason.SHARE)
-    return _registered(situation, f"rule {answer.rule!r} drew {answer.variant!r} {drawn}", Reason.SHARE)
+        return _Seen(detail, reason)
+    return _registered(situation, f"rule {answer.rule!r} drew {answer.variant!r} {drawn}", reason)
+
+
+def _default(_situation: Situation) -> _Seen:
+    return _Seen(f"nothing moves it from {DEFAULT_VARIANT!r}", Reason.DEFAULT)
 
 
 def _registered(situation: Situation, detail: str, reason: Reason) -> _Seen:
@@ -153,40 +198,47 @@ _RULES: tuple[tuple[str, Callable[[Situation], _Seen]], ...] = (
     ("repository", _repository),
     ("pin", _pin),
     ("tenant named", _tenant_named),
+    ("sticky", _sticky),
     ("share", _share),
+    ("default", _default),
 )
 
+_MOVING = {Reason.FORCED, Reason.FORCE_INVALID, Reason.OFF, Reason.REMOVED, Reason.FLAG, Reason.SHARE}
+"""The reasons by which an operator moves a conversation; a draw, where its variant isn't registered any more."""
 
-def _decision(situation: Situation, variant_name: str, reason: Reason, steps: tuple[Step, ...]) -> Decision:
-    answer = situation.answer
+
+def _mover(reason: Reason, variant: str, kept: Assignment | None) -> Reason | None:
+    """The reason, where by it an operator took the conversation from what it was assigned; else None."""
+    return reason if reason in _MOVING and kept is not None and kept.variant != variant else None
+
+
+def _moving(mover: Reason | None, kept: Assignment | None) -> str:
+    if mover is None or kept is None:
+        return ""
+    return f"; that moves the conversation from {kept.variant!r}, which turn {kept.turn} was assigned"
+
+
+def _decision(
+    situation: Situation, variant_name: str, reason: Reason, mover: Reason | None, steps: tuple[Step, ...]
+) -> Decision:
+    answer, kept = situation.answer, situation.recalled.assignment
     variant = situation.policies.variants[variant_name]
-    by_draw = reason is Reason.SHARE
+    key = share = None
+    if reason in {Reason.SHARE, Reason.STICKY_UNAVAILABLE}:
+        key, share = answer.assignment_key, answer.share
+    elif reason is Reason.STICKY and kept is not None:
+        key, share = kept.key, kept.share
     return Decision(
         variant=variant,
-        reason=reason,
+        reason=reason if mover is None else Reason.STICKY_OVERRIDDEN,
         caps=tightened(variant, situation.limits),
         flag=situation.policies.flag,
         flag_version=answer.version,
+        flag_source=answer.source,
+        flag_age_s=answer.age_s,
         flag_stale=answer.stale,
-        assignment_key=answer.assignment_key if by_draw else None,
-        assignment_share=answer.share if by_draw else None,
+        assignment_key=key,
+        assignment_share=share,
+        moved_by=mover,
         steps=steps,
     )
-
-
-def tightened(variant: Variant, limits: Limits) -> Caps:
-    """The caps in force: a limit can only tighten the variant's."""
-    return Caps(
-        iterations=_lower(variant.iteration_cap, limits.iterations),
-        tool_calls=_lower(variant.tool_call_cap, limits.tool_calls),
-        tokens=_lower(variant.token_cap, limits.tokens),
-        cost_nanousd=_lower(variant.cost_cap_nanousd, limits.cost_nanousd),
-        deadline_s=float(_lower(variant.deadline_s, limits.deadline_s)),
-    )
-
-
-_Number = TypeVar("_Number", int, float)
-
-
-def _lower(cap: _Number, limit: _Number | None) -> _Number:
-    return cap if limit is None else min(cap, limit)

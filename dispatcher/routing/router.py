@@ -9,8 +9,9 @@ from typing import Protocol
 from dispatcher.action.decision import Decision
 from dispatcher.action.request import ResearchAction
 from dispatcher.errors import RepositoryUnusable
+from dispatcher.routing.assignment import NOTHING_ASSIGNED, Recalled
 from dispatcher.routing.decision import Situation, brake, decide
-from dispatcher.routing.flag_answer import FlagAnswer, FlagContext
+from dispatcher.routing.flags.answer import FlagAnswer, FlagContext
 from dispatcher.routing.policy import Policies
 
 
@@ -23,6 +24,10 @@ class Flags(Protocol):
 
     def after_fork(self) -> None:
         """Make the state usable in a forked child, before its first evaluation there."""
+        ...
+
+    def stop(self) -> None:
+        """End what runs in the background, within half a second."""
         ...
 
 
@@ -51,15 +56,18 @@ class Router:
         """Whether the managed path can mount the repository: at an address, at a commit, with its token at hand."""
         return has_commit and self._obstacle(action) is None
 
-    def decide(self, action: ResearchAction, *, mountable: bool, unit: str) -> Decision:
+    def decide(
+        self, action: ResearchAction, *, mountable: bool, unit: str, recalled: Recalled = NOTHING_ASSIGNED
+    ) -> Decision:
         """The decision for an action, made anew on every call.
 
-        `unit` is what a draw by conversation hashes where the action has no conversation: the dispatch's id. Raises
-        InvalidAction where the action pins a variant that isn't registered, unless the kill switch brakes before.
+        `unit` is what a draw by conversation hashes where the action has no conversation: the dispatch's id. `recalled`
+        is what is known of the variant that the conversation was first assigned. Raises InvalidAction where the action
+        pins a variant that isn't registered, unless the kill switch brakes before.
         """
         switch = self.look_at_kill_switch()
         if switch is not None:
-            return brake(self.policies, action.limits, *switch)
+            return brake(self.policies, action.limits, *switch, recalled)
         context = FlagContext(tenant=action.tenant, project=action.project, conversation=action.conversation_id or unit)
         situation = Situation(
             policies=self.policies,
@@ -67,6 +75,7 @@ class Router:
             obstacle=None if mountable else self._obstacle(action) or "it has no commit",
             pin=action.variant,
             limits=action.limits,
+            recalled=recalled,
         )
         return decide(situation)
 

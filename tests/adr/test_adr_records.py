@@ -31,6 +31,9 @@ def test_all_records_read_clean(adrs: Path) -> None:
         "0007",
         "0008",
         "0009",
+        "0010",
+        "0011",
+        "0012",
         "KD-0650",
         "KD-0651",
     ]

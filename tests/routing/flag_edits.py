@@ -10,7 +10,7 @@ import pytest
 from routing_documents import FLAG, document, only, rule, text
 
 from dispatcher.errors import InvalidFlags
-from dispatcher.routing.flag_reader import read_flag_document
+from dispatcher.routing.flags.reader import read_flag_document
 
 Edit = Callable[[dict[str, Any]], Any]
 

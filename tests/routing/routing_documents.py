@@ -9,10 +9,10 @@ from typing import Any
 from dispatcher.action.decision import PathName, Variant
 from dispatcher.action.request import Repository, ResearchAction
 from dispatcher.routing.conduct import ConductDefinition
-from dispatcher.routing.flag_answer import FlagAnswer, FlagContext
-from dispatcher.routing.flag_reader import read_flag_document
-from dispatcher.routing.flag_state import compile_state
-from dispatcher.routing.flags import FlagEngine
+from dispatcher.routing.flags.answer import FlagAnswer, FlagContext
+from dispatcher.routing.flags.engine import FlagEngine
+from dispatcher.routing.flags.reader import read_flag_document
+from dispatcher.routing.flags.state import compile_state
 from dispatcher.routing.policy import Policies
 
 FLAG = "agent-research"

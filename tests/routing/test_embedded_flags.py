@@ -13,8 +13,9 @@ import pytest
 from routing_documents import FLAG, document, only, rule, text
 
 from dispatcher.errors import InvalidFlags
-from dispatcher.routing.flag_answer import FlagAnswer, FlagContext, FlagState
-from dispatcher.routing.flags import LOOK_EVERY_S, MAX_STALE_S, EmbeddedFlags
+from dispatcher.routing.flags.answer import FlagAnswer, FlagContext, FlagState
+from dispatcher.routing.flags.file import LOOK_EVERY_S, EmbeddedFlags
+from dispatcher.routing.flags.holder import MAX_STALE_S
 
 ACME = FlagContext(tenant="acme", conversation="c-1")
 

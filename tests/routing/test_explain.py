@@ -19,7 +19,7 @@ CAPPED = f"""\
 tenant acme: managed-haiku-4-5-cap8 on the managed path, reason flag
 
     kill switch     not set
-    flag state      document VERSION, confirmed
+    flag state      document VERSION from file, confirmed 0 s ago
     flag            'agent-research' is on
     tenant removed  no rule names it for 'legacy'
     repository      {ASSUMED}
@@ -33,12 +33,13 @@ DEFAULT = f"""\
 tenant umbrella: legacy on the messages path, reason default
 
     kill switch     not set
-    flag state      document VERSION, confirmed
+    flag state      document VERSION from file, confirmed 0 s ago
     flag            'agent-research' is on
     tenant removed  no rule names it for 'legacy'
     repository      {ASSUMED}
     pin             the action pins no variant
     tenant named    no rule names one variant for it
+    sticky          no earlier turn was assigned a variant
     share           no rule draws for it
   → default         nothing moves it from 'legacy'
 
@@ -113,7 +114,8 @@ def explained(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, ob
 def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = explained(capsys, "--tenant", "script", "--conversation", "c-1")
+    found = explained(capsys, "--tenant", "script", "--conversation", "c-3")
+    age_s = found.pop("flag_age_s")
     definition, steps = found.pop("definition"), found.pop("steps")
     caps = {"iterations": 30, "tool_calls": 300, "tokens": 3_000_000, "cost_nanousd": 5 * 10**9, "deadline_s": 300.0}
 
@@ -125,12 +127,24 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
         "flag": "agent-research",
         "flag_version": version(home),
         "flag_stale": False,
-        "assignment_key": "c-1",
+        "flag_source": "file",
+        "moved_by": None,
+        "assignment_key": "c-3",
         "assignment_share": 0.33,
         "iteration_cap": 30,
         "deadline_s": 300.0,
         "caps": caps,
+        "evaluation": {
+            "feature_flag.key": "agent-research",
+            "feature_flag.provider.name": "unleash",
+            "feature_flag.result.variant": "legacy",
+            "feature_flag.result.reason": "split",
+            "feature_flag.context.id": "c-3",
+            "feature_flag.version": version(home),
+        },
     }
+    assert isinstance(age_s, float)
+    assert 0 <= age_s < 60
     assert definition == {
         "name": "legacy",
         "path": "messages",
@@ -150,7 +164,7 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
     assert steps[-1] == {
         "rule": "share",
         "decided": True,
-        "detail": "rule 'KD-0650' drew 'legacy' by 'c-1', at a share of 0.33",
+        "detail": "rule 'KD-0650' drew 'legacy' by 'c-3', at a share of 0.33",
     }
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_documents import KILL, ask, document, engine, only, rule
 
-from dispatcher.routing.flag_answer import FlagState
+from dispatcher.routing.flags.answer import FlagState
 
 _VARIANT_SEED = 86028157
 """The seed of Unleash's variant hash, as its client specification publishes it."""
@@ -218,7 +218,7 @@ def passes(constraint: dict[str, Any], fields: dict[str, str]) -> bool:
 
 def among(weights: dict[str, int], seed: str) -> str:
     point = mmh3.hash(seed, _VARIANT_SEED, signed=False) % sum(weights.values()) + 1
-    for name, weight in weights.items():
+    for name, weight in sorted(weights.items()):
         point -= weight
         if point <= 0:
             return name

@@ -21,7 +21,7 @@ from flag_edits import (
 )
 from routing_documents import FLAG, KILL, text
 
-from dispatcher.routing.flag_reader import read_flag_document
+from dispatcher.routing.flags.reader import read_flag_document
 
 NUMBER = "is a number, and the engine takes text only and drops the whole document without a word"
 DROPPED = "is missing; without it the engine drops the whole document without a word"

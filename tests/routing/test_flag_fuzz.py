@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from routing_documents import FLAG, ask, text
 
 from dispatcher.errors import InvalidFlags
-from dispatcher.routing.flag_answer import FlagState
-from dispatcher.routing.flag_reader import read_flag_document
-from dispatcher.routing.flag_state import compile_state
-from dispatcher.routing.flags import FlagEngine
+from dispatcher.routing.flags.answer import FlagState
+from dispatcher.routing.flags.engine import FlagEngine
+from dispatcher.routing.flags.reader import read_flag_document
+from dispatcher.routing.flags.state import compile_state
 
 WORDS = st.sampled_from(
     ["", "100", "0", "150", "IN", "NOT_IN", "DATE_AFTER", "default", "tenantId", "acme", FLAG, "\ud800", "\x00", "é"]

@@ -21,7 +21,7 @@ from flag_edits import (
 )
 from routing_documents import FLAG, KILL, POLICIES, only, text
 
-from dispatcher.routing.flag_reader import read_flag_document
+from dispatcher.routing.flags.reader import read_flag_document
 
 OFF = "so the flag would be off"
 

@@ -16,8 +16,8 @@ def run(script: str, path: Path, timeout: float = 90) -> dict[str, object]:
     prelude = f"""
         import json, os, sys, threading, time, logging
         from pathlib import Path
-        from dispatcher.routing.flag_answer import FlagContext
-        from dispatcher.routing.flags import EmbeddedFlags
+        from dispatcher.routing.flags.answer import FlagContext
+        from dispatcher.routing.flags.file import EmbeddedFlags
         path, flag = Path({str(path)!r}), {FLAG!r}
         acme = FlagContext(tenant="acme", conversation="c-1")
     """

@@ -11,8 +11,8 @@ from routing_documents import FLAG, URL, action, document, only, policies, rule,
 
 from dispatcher.action.decision import Decision, PathName, Reason
 from dispatcher.errors import InvalidAction, RepositoryUnusable
-from dispatcher.routing.flag_answer import FlagAnswer, FlagContext
-from dispatcher.routing.flags import EmbeddedFlags
+from dispatcher.routing.flags.answer import FlagAnswer, FlagContext
+from dispatcher.routing.flags.file import EmbeddedFlags
 from dispatcher.routing.router import Flags, Router
 from dispatcher.settings import load_settings, look_at_kill_switch
 

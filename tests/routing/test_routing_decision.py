@@ -12,8 +12,9 @@ from routing_documents import policies
 from dispatcher.action.decision import Caps, Decision, PathName, Reason
 from dispatcher.action.request import Limits
 from dispatcher.errors import InvalidAction
-from dispatcher.routing.decision import Situation, brake, decide, tightened
-from dispatcher.routing.flag_answer import FlagAnswer, FlagState
+from dispatcher.routing.caps import tightened
+from dispatcher.routing.decision import Situation, brake, decide
+from dispatcher.routing.flags.answer import FlagAnswer, FlagState
 
 CAP8 = "managed-haiku-4-5-cap8"
 BY = "by 'conversation-1'"
@@ -193,6 +194,7 @@ ORDER = [
     "repository",
     "pin",
     "tenant named",
+    "sticky",
     "share",
     "default",
 ]

@@ -41,6 +41,9 @@ def only(measurement: Measurement, arm: Arm = Arm.CANDIDATE) -> Cell:
         ({"reason": "forced", "routed_variant": LEGACY}, {"control": {"forced": 1}}),
         ({"reason": "repository_not_mountable"}, {"candidate": {"repository_not_mountable": 1}}),
         ({"reason": "stale"}, {"candidate": {"stale": 1}}),
+        ({"reason": "sticky_overridden"}, {"candidate": {"sticky_overridden": 1}}),
+        ({"reason": "sticky_unavailable"}, {"candidate": {"sticky_unavailable": 1}}),
+        ({"reason": "sticky", "assignment_share": None}, {"candidate": {"not_drawn": 1}}),
         ({"reason": "default"}, {"candidate": {"default": 1}}),
         ({"reason": "flag"}, {"candidate": {"flag": 1}}),
         ({"reason": None}, {"candidate": {"no_reason": 1}}),
@@ -75,6 +78,28 @@ def test_a_conversation_with_one_pinned_dispatch_is_left_out_whole(world: World)
 
     assert measurement.excluded == {"candidate": {"pinned": 3}}
     assert only(measurement).clusters == 1
+
+
+def test_a_conversation_counts_under_the_share_of_its_first_draw_whatever_the_share_is_later(world: World) -> None:
+    for turn, reason in enumerate(("share", "sticky", "sticky")):
+        of_turn = {"conversation_id": "one", "reason": reason, "flag_version": f"v{turn}"}
+        world.row(EARLY + turn * MINUTE, assignment_share=0.2, **of_turn)
+    world.row(EARLY, assignment_share=0.67, flag_version="v2")
+
+    measurement = world.measured(block(unit={"by": "conversation", "window": "7d"}), START + 15 * DAY)
+
+    assert measurement.excluded == {}
+    assert {(cell.share, cell.size, cell.clusters) for cell in measurement.cells} == {(0.2, 3, 1), (0.67, 1, 1)}
+
+
+@pytest.mark.parametrize("reason", ["sticky_overridden", "sticky_unavailable"])
+def test_a_conversation_that_was_moved_or_could_not_be_kept_is_left_out_whole(world: World, reason: str) -> None:
+    for turn, of_turn in enumerate(("share", reason, "sticky")):
+        world.row(EARLY + turn * MINUTE, conversation_id="one", reason=of_turn)
+
+    measurement = world.measured(block(unit={"by": "conversation", "window": "7d"}), START + 15 * DAY)
+
+    assert (measurement.cells, measurement.excluded) == ((), {"candidate": {reason: 3}})
 
 
 def test_a_conversation_that_changed_sides_is_left_out_whole(world: World) -> None:

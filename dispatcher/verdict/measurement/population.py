@@ -32,8 +32,6 @@ _OF_FIRST = (
 )
 _DERIVED = ("valid", "cost", "created_ms", "recorded_ms", "landed_ms")
 _TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
-STICKY = "sticky"
-"""The reason of a turn that follows its conversation's first draw."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ class Population:
         """Why a dispatch keeps its whole conversation out."""
         variants = (self.block.candidate.variant, self.block.control.variant)
         drawn = self.block.assignment.kind == "sticky_share"
-        reasons = (Reason.SHARE.value, STICKY) if drawn else (Reason.FLAG.value, Reason.DEFAULT.value)
+        reasons = (Reason.SHARE.value, Reason.STICKY.value) if drawn else (Reason.FLAG.value, Reason.DEFAULT.value)
         known = p.routed_variant.is_not(None) & p.routed_variant.in_(variants)
         rules = [
             (sa.not_(known), LeftOut.OTHER_VARIANT.value),

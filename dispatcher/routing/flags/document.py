@@ -8,12 +8,14 @@ form is the body of Unleash's GET /api/client/features; each model's fields are 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from dispatcher.routing.flag_constraint import Constraint, NonEmpty, Strict, Text, refuse
+from dispatcher.routing.flags.constraint import Constraint, NonEmpty, Strict, Text, refuse
 
 EVERYBODY = 100
 """The rollout, in percent, at which nothing is drawn."""
@@ -96,6 +98,12 @@ class Strategy(Strict):
         if isinstance(raw, dict) and raw.get("name") == "default" and raw.get("parameters") == {}:
             return {key: value for key, value in raw.items() if key != "parameters"}
         return raw
+
+    @field_validator("variants")
+    @classmethod
+    def _in_the_servers_order(cls, variants: list[VariantWeight]) -> list[VariantWeight]:
+        # A draw goes through the variants in their order, and a server keeps them by name: so a file's do the same.
+        return sorted(variants, key=lambda variant: variant.name)
 
     @model_validator(mode="after")
     def _draws_soundly(self) -> Strategy:
@@ -190,3 +198,16 @@ class Envelope(Strict):
     segments: list[Any] = Field(default_factory=list)
     query: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagDocument:
+    """A flag document understood in full. `version` is a hash of its bytes.
+
+    `off` holds the routed flags that are off whatever their rules say, each with why.
+    """
+
+    version: str
+    features: Mapping[str, Feature]
+    segments: Mapping[int, Segment]
+    off: Mapping[str, str]

@@ -8,15 +8,23 @@ since they hash the groupId and not the flag's name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatcher.action.decision import DEFAULT_VARIANT
-from dispatcher.routing.flag_answer import ALWAYS_SENT, FlagState
-from dispatcher.routing.flag_document import EVERYBODY, Dependency, Feature, Strategy, VariantWeight
-from dispatcher.routing.flag_reader import FlagDocument
+from dispatcher.routing.flags.answer import ALWAYS_SENT, FlagState
+from dispatcher.routing.flags.document import (
+    EVERYBODY,
+    Dependency,
+    Feature,
+    FlagDocument,
+    Segment,
+    Strategy,
+    VariantWeight,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,43 +41,99 @@ class Arm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedFlag:
-    """A routed flag as the engine holds it, under a name that no document can have."""
+    """A routed flag as the engine holds it, under a name that no document can have.
+
+    `why_off` says why it isn't enabled, empty where it is.
+    """
 
     engine_name: str
     enabled: bool
+    why_off: str
     dependencies: tuple[Dependency, ...]
     arms: tuple[Arm, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineState:
-    """The text for the engine, and what is needed to read its answers."""
+    """The text for the engine, and what is needed to read its answers.
+
+    `fingerprints` holds, for each routed flag, absent ones too, a hash of what decides it, by which its own changes are
+    told from those of other flags; `revision` grows with each edit of the document, as its source counts.
+    """
 
     version: str
+    revision: int
     text: str
     flags: Mapping[str, RoutedFlag]
+    fingerprints: Mapping[str, str]
 
 
-def compile_state(document: FlagDocument, routed: Collection[str]) -> EngineState:
+def compile_state(document: FlagDocument, routed: Collection[str], *, revision: int = 0) -> EngineState:
     """Rewrite a document for the engine, with those of the routed flags that it holds."""
     flags: dict[str, RoutedFlag] = {}
     features: dict[str, dict[str, Any]] = {}
     for name in sorted(set(routed) & document.features.keys()):
         feature = document.features[name]
-        arms, strategies = _annotated(feature)
-        flag = RoutedFlag(
-            engine_name=f"{name} (routed)",
-            enabled=feature.enabled,
-            dependencies=tuple(feature.dependencies),
-            arms=tuple(arms),
-        )
+        flag, strategies = _routed(feature, document.off.get(name, "" if feature.enabled else _switched_off(name)))
         flags[name] = flag
         features[flag.engine_name] = _feature(flag.engine_name, feature, strategies)
-        for parent in (document.features[dependency.feature] for dependency in feature.dependencies):
+        for parent in _parents(feature, document):
             features[parent.name] = _feature(parent.name, parent, [_plain(rule) for rule in parent.rules])
-    segments = [segment.model_dump(by_alias=True, exclude_none=True) for segment in document.segments.values()]
-    text = json.dumps({"version": 2, "features": list(features.values()), "segments": segments})
-    return EngineState(version=document.version, text=text, flags=flags)
+    text = json.dumps({"version": 2, "features": list(features.values()), "segments": _segments(document.segments)})
+    return EngineState(
+        version=document.version,
+        revision=revision,
+        text=text,
+        flags=flags,
+        fingerprints={name: _fingerprint(name, document) for name in sorted(set(routed))},
+    )
+
+
+def _switched_off(name: str) -> str:
+    return f"{name!r} is switched off"
+
+
+def _routed(feature: Feature, why_off: str) -> tuple[RoutedFlag, list[dict[str, Any]]]:
+    arms, strategies = _annotated(feature)
+    flag = RoutedFlag(
+        engine_name=f"{feature.name} (routed)",
+        enabled=not why_off,
+        why_off=why_off,
+        dependencies=tuple(feature.dependencies),
+        arms=tuple(arms),
+    )
+    return flag, strategies
+
+
+def _parents(feature: Feature, document: FlagDocument) -> list[Feature]:
+    named = (dependency.feature for dependency in feature.dependencies)
+    # Absent only where the flag is off for another reason.
+    return [document.features[name] for name in named if name in document.features]
+
+
+def _segments(segments: Mapping[int, Segment]) -> list[dict[str, Any]]:
+    return [segment.model_dump(by_alias=True, exclude_none=True) for segment in segments.values()]
+
+
+def _fingerprint(name: str, document: FlagDocument) -> str:
+    """The first 16 hex digits of the SHA-256 of the flag, its parents and their segments; notes are left out."""
+    deciding: list[Any] = []
+    feature = document.features.get(name)
+    if feature is not None:
+        deciding = [one.model_dump(by_alias=True, exclude=_NOTES) for one in (feature, *_parents(feature, document))]
+        used = {n for one in (feature, *_parents(feature, document)) for rule in one.rules for n in rule.segments}
+        segments = {number: document.segments[number] for number in sorted(used) if number in document.segments}
+        deciding += [segment.model_dump(by_alias=True, include={"id", "constraints"}) for segment in segments.values()]
+        deciding.append(document.off.get(name))
+    canonical = json.dumps(deciding, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+_NOTES: Any = {
+    **dict.fromkeys(("type", "project", "description", "stale", "impression_data"), True),
+    "strategies": {"__all__": {"id", "sort_order", "feature_name"}},
+}
+"""What a flag tells besides and what no decision depends on; a server and a file differ in it."""
 
 
 def _feature(name: str, feature: Feature, strategies: list[dict[str, Any]]) -> dict[str, Any]:

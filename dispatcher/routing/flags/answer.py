@@ -48,7 +48,8 @@ class FlagState(StrEnum):
 class FlagAnswer:
     """One evaluation: what the flag says, from which state of the document, and why.
 
-    `version` is a hash of the document; `problem` says why it may be out of date, None where it was confirmed.
+    `version` is a hash of the document, `source` says where it comes from and `age_s` how many seconds ago it was
+    confirmed to be the newest; `problem` says why it may be out of date, None where nothing speaks for that.
     `drawn` is whether chance had a part in it; then `assignment_key` is what the draw hashed and `share` is the
     probability, in [0, 1], of what was drawn. `rule` names the rule that applied; `detail` says what the state alone
     doesn't.
@@ -56,6 +57,8 @@ class FlagAnswer:
 
     state: FlagState
     version: str | None
+    source: str | None = None
+    age_s: float | None = None
     problem: str | None = None
     variant: str | None = None
     rule: str | None = None
