@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from dispatcher.errors import DispatcherError, LogUnavailable, SourceUnreachable
+from dispatcher.errors import DispatcherError, FlagServerUnavailable, LogUnavailable, SourceUnreachable
 
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 5
@@ -26,6 +26,7 @@ _VERBS = {
     "adr": "List decision records and start their clock.",
     "demo": "Run the whole loop on simulated answers: dispatch, log, verdict.",
     "explain": "Say where an action would go, and why, without a call.",
+    "flags": "Show the flag, flip tenants or all, read its history.",
     "logs": "Import rows into the log and summarise it.",
     "migrate": "Bring the database to the newest schema.",
     "research": "Carry out one research action.",
@@ -58,8 +59,8 @@ class _Verbs(click.Group):
 def dispatcher() -> None:
     """Route AI research, log every attempt, judge decision records from the log.
 
-    Exit codes: 0 done, 1 the research didn't succeed, 2 bad usage, input or configuration, 5 database unreachable, 70
-    crash, 130 interrupted; `verdict --gate` has its own, see its help.
+    Exit codes: 0 done, 1 the research didn't succeed, 2 bad usage, input or configuration, 5 database or flag server
+    unreachable, 70 crash, 130 interrupted; `verdict --gate` has its own, see its help.
     """
 
 
@@ -103,5 +104,6 @@ def _complain(error: BaseException) -> int:
 
 
 def exit_code_of(error: DispatcherError) -> int:
-    """The exit code of an expected error: the database can't be used, or what was asked for can't be done as asked."""
-    return EXIT_UNREACHABLE if isinstance(error, (SourceUnreachable, LogUnavailable)) else EXIT_USAGE
+    """The exit code of an expected error: a database or server can't be used, or what was asked for can't be done."""
+    unreachable = isinstance(error, (SourceUnreachable, LogUnavailable, FlagServerUnavailable))
+    return EXIT_UNREACHABLE if unreachable else EXIT_USAGE

@@ -10,8 +10,12 @@ import click
 if TYPE_CHECKING:
     from dispatcher.action.decision import Caps, Decision, Step, Variant
     from dispatcher.action.request import ResearchAction
+    from dispatcher.routing.assignment import Recalled
     from dispatcher.routing.router import Router
+    from dispatcher.settings import Settings
 
+_WAIT_S = 5.0
+"""How long the log is waited for: longer than a dispatch would, since nobody waits for an answer."""
 _UNIT = "explain"
 """What a draw by conversation hashes where none is named; a dispatch would be drawn by its own id."""
 
@@ -26,23 +30,57 @@ _UNIT = "explain"
 @click.option("--json", "as_json", is_flag=True, help="Print the decision as JSON, as a row has it, plus its steps.")
 def explain(path: Path | None, github_url: str | None, *, as_json: bool, **who: Any) -> None:
     """Say where an action would go, and why: the precedence, walked step by step."""
+    import asyncio
+
     from dispatcher.action.request import Repository, ResearchAction
     from dispatcher.settings import load_settings
     from dispatcher.wiring import build_router
 
     repository = Repository(path=path or ".", github_url=github_url)
     action = ResearchAction(question="Where would this go?", repository=repository, **who)
-    decision = explained(build_router(load_settings()), action, assume_mountable=path is None)
+    settings = load_settings()
+    known = asyncio.run(recalled(settings, action))
+    decision = explained(build_router(settings), action, known, assume_mountable=path is None)
     if as_json:
         import json
 
-        click.echo(json.dumps(decision_document(decision), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(decision_document(decision, action), indent=2, ensure_ascii=False))
     else:
         click.echo(decision_text(action, decision))
 
 
-def explained(router: Router, action: ResearchAction, *, assume_mountable: bool) -> Decision:
+async def recalled(settings: Settings, action: ResearchAction) -> Recalled:
+    """What a dispatch of the action would know of its conversation's assignment, without its hurry.
+
+    Creates no database; one that can't be read is the answer's problem.
+    """
+    from dispatcher.action.request import FEATURE
+    from dispatcher.audit.assignments import LoggedAssignments
+    from dispatcher.audit.engine import open_existing
+    from dispatcher.errors import SourceUnreachable
+    from dispatcher.routing.assignment import NOTHING_ASSIGNED, Recall, Recalled
+    from dispatcher.wiring import origin_of
+
+    if action.conversation_id is None:
+        return NOTHING_ASSIGNED
+    try:
+        database = open_existing(settings.database_url.get_secret_value())
+    except SourceUnreachable as error:
+        return Recalled(problem=str(error))
+    if database is None:
+        return NOTHING_ASSIGNED
+    recall = Recall(LoggedAssignments(database, origin_of(settings)), bound_s=_WAIT_S)
+    try:
+        return await recall.of(action.tenant, FEATURE, action.conversation_id)
+    finally:
+        recall.shutdown()
+        database.dispose()
+
+
+def explained(router: Router, action: ResearchAction, known: Recalled, *, assume_mountable: bool) -> Decision:
     """The decision that a dispatch of the action would get; its steps say what had to be assumed.
+
+    `known` is what the log says of the conversation's assignment.
 
     Raises what a dispatch would raise for the action: InvalidAction or RepositoryUnusable.
     """
@@ -57,7 +95,7 @@ def explained(router: Router, action: ResearchAction, *, assume_mountable: bool)
         assumed["repository"] = "no --repository was named, so it is assumed that the managed path can mount it"
     else:
         mountable = router.mountable(action, has_commit=resolve(action.repository).commit_sha is not None)
-    decision = router.decide(action, mountable=mountable, unit=_UNIT)
+    decision = router.decide(action, mountable=mountable, unit=_UNIT, recalled=known)
     if decision.assignment_key == _UNIT:
         drawn = decision.steps[-1]
         assumed[drawn.rule] = f"{drawn.detail}; no --conversation was named, and such a dispatch is drawn by its own id"
@@ -65,12 +103,22 @@ def explained(router: Router, action: ResearchAction, *, assume_mountable: bool)
     return replace(decision, steps=tuple(steps))
 
 
-def decision_document(decision: Decision) -> dict[str, Any]:
-    """The decision as the row has it, plus the caps in force, the variant's definition and the steps."""
+def decision_document(decision: Decision, action: ResearchAction) -> dict[str, Any]:
+    """The decision as the row has it, plus what the row has no room for.
+
+    These are the state of the flag, what moved a conversation, the caps in force, the variant's definition, the
+    decision in OpenTelemetry's words, and the steps.
+    """
     from dataclasses import asdict
+
+    from dispatcher.routing.evaluation import attributes_of
 
     return {
         **decision_fields(decision),
+        "flag_source": decision.flag_source,
+        "flag_age_s": None if decision.flag_age_s is None else round(decision.flag_age_s, 3),
+        "moved_by": decision.moved_by,
+        "evaluation": attributes_of(decision, action.tenant),
         "caps": asdict(decision.caps),
         "definition": {**asdict(decision.variant), "hash": decision.variant.hash},
         "steps": [asdict(step) for step in decision.steps],
