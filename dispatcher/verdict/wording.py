@@ -61,6 +61,9 @@ LEFT_OUT: dict[str, str] = {
     decision.Reason.PINNED: "pinned by the action",
     decision.Reason.FLAG: "set by tenant, without a draw",
     decision.Reason.SHARE: "drawn, in an assignment by tenant",
+    decision.Reason.STICKY: "kept on what was drawn before, in an assignment by tenant",
+    decision.Reason.STICKY_OVERRIDDEN: "moved by an operator from what was drawn before",
+    decision.Reason.STICKY_UNAVAILABLE: "drawn again, because the log couldn't say what was drawn before",
     decision.Reason.UNKNOWN_VARIANT: "decided without the flag, which named no registered variant",
     decision.Reason.DEFAULT: "that no rule assigned",
 }
