@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from unleash_install import HOME, ROOT, Unusable, install, locked
-from unleash_processes import Postgres, Secrets, Server, free_port, healthy, refuse_taken
+from local_process import ROOT, Unusable, locked
+from postgres_server import Postgres
+from unleash_install import HOME, install
+from unleash_processes import ROLE, Secrets, Server, free_port, healthy, refuse_taken
 from unleash_seed import Admin, seed
 
 _PORT = 4242
@@ -23,7 +25,9 @@ class Unleash:
     def __init__(self, folder: Path) -> None:
         programs = install()
         self._folder = folder
-        self.postgres = Postgres(programs.postgres, folder / "postgres")
+        self.postgres = Postgres(
+            programs.postgres, folder / "postgres", role=ROLE, way_out="scripts/unleash reset begins anew"
+        )
         self.server = Server(programs.server, folder)
 
     def start(self, port: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The two processes of a real Unleash: its PostgreSQL, on a private unix socket, and the server, on loopback."""
+"""The server of a real Unleash, on loopback, and what it is told."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import contextlib
 import errno
 import json
 import os
-import pwd
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unleash_install import NODE, Unusable
+from local_process import Unusable, private_write, started, wait_for
+from unleash_install import NODE
 
-_ROLE = "unleash"
+ROLE = "unleash"
+"""The user of its database."""
 _READY_WITHIN_S = 90.0
 _STOP_WITHIN_S = 10.0
 
@@ -52,101 +49,6 @@ class Secrets:
         return made
 
 
-def private_write(file: Path, text: str) -> None:
-    """Replace a file as a whole, readable by its owner only."""
-    part = file.with_name(file.name + ".part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123 - a descriptor
-        out.write(text)
-    part.replace(file)
-
-
-class Postgres:
-    """A cluster of its own, reached through a unix socket in a folder that only its owner enters."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
-        self._folder = folder
-        self._data = folder / "cluster"
-
-    def start(self) -> Path:
-        """Start it where it isn't running; the folder of its socket. Raises Unusable."""
-        running = self.socket_folder()
-        if running is not None:
-            return running
-        self.stop()
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._own(self._folder)
-        if not (self._data / "PG_VERSION").is_file():
-            shutil.rmtree(self._data, ignore_errors=True)
-            self._run("initdb", f"--username={_ROLE}", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        # A socket's path must be short, and the checkout's may be long.
-        sockets = Path(tempfile.mkdtemp(prefix="unleash-"))
-        self._own(sockets)
-        options = f"-k {sockets} -c listen_addresses= -c unix_socket_permissions=0700"
-        self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", "--options", options)
-        return sockets
-
-    def socket_folder(self) -> Path | None:
-        """Where the running one listens, None where none is running."""
-        pid, sockets = self._noted()
-        return sockets if pid is not None and alive(pid) else None
-
-    def stop(self) -> None:
-        """Stop it where it is running, and wait until it has ended."""
-        pid, sockets = self._noted()
-        if pid is not None and alive(pid):
-            self._run("pg_ctl", "stop", "--mode=fast", "--wait")
-        if sockets is not None:
-            shutil.rmtree(sockets, ignore_errors=True)
-
-    def _noted(self) -> tuple[int | None, Path | None]:
-        """The process and the folder of its socket as PostgreSQL notes them; what was killed leaves its note behind."""
-        try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return None, None
-        return (int(lines[0]), Path(lines[4])) if len(lines) > 4 else (None, None)  # noqa: PLR2004
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [*self._as_user(), str(self._programs / program), *arguments]
-        environment = {**os.environ, "PGDATA": str(self._data), "LC_ALL": "C"}
-        # Into a file and not a pipe, since the server inherits it and would keep the pipe open.
-        with tempfile.TemporaryFile("w+") as said:
-            done = subprocess.run(
-                command, cwd="/", env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False,
-                start_new_session=True,
-            )  # fmt: skip
-            said.seek(0)
-            if done.returncode:
-                way_out = f"its log is {self._folder / 'log'}, and scripts/unleash reset begins anew"
-                raise Unusable(f"PostgreSQL's {program} failed; {way_out}:\n{said.read()[-2000:]}")
-
-    def _own(self, folder: Path) -> None:
-        folder.chmod(0o700)
-        if os.getuid() == 0:
-            os.chown(folder, _other_user().pw_uid, _other_user().pw_gid)
-
-    def _as_user(self) -> list[str]:
-        """The words that run a command as another user, since PostgreSQL refuses to be root's."""
-        if os.getuid() != 0:
-            return []
-        user = _other_user()
-        become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        seen = subprocess.run([*become, "test", "-x", self._programs / "initdb", "-a", "-w", self._folder], check=False)
-        # In a folder that is closed to others, such as root's home, the user may pass where root may, and is not root.
-        if seen.returncode == 0:
-            return become
-        return [*become, "--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
-
-
-def _other_user() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
-
-
 class Server:
     """The Unleash server of one data folder: `server.json` there says which process it is."""
 
@@ -171,7 +73,7 @@ class Server:
             state = json.loads(self._state.read_text())
         except FileNotFoundError:
             return None
-        return state["pid"] if _started(state["pid"]) == state["started"] is not None else None
+        return state["pid"] if started(state["pid"]) == state["started"] is not None else None
 
     def start(self, port: int, sockets: Path, secret: Secrets) -> None:
         """Start it and wait until it is ready. Raises Unusable."""
@@ -185,7 +87,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        state = {"pid": process.pid, "started": _started(process.pid), "port": port}
+        state = {"pid": process.pid, "started": started(process.pid), "port": port}
         private_write(self._state, json.dumps(state))
         if not wait_for(lambda: healthy(port) or process.poll() is not None, _READY_WITHIN_S):
             self.stop()
@@ -219,7 +121,7 @@ def _environment(port: int, sockets: Path, secret: Secrets) -> dict[str, str]:
         "UNLEASH_URL": f"http://127.0.0.1:{port}",
         "DATABASE_HOST": str(sockets),
         "DATABASE_PORT": "5432",
-        "DATABASE_USERNAME": _ROLE,
+        "DATABASE_USERNAME": ROLE,
         "DATABASE_PASSWORD": "",
         "DATABASE_NAME": "postgres",
         "DATABASE_SSL": "false",
@@ -262,27 +164,3 @@ def healthy(port: int) -> bool:
             return b"GOOD" in answer.read(200)
     except (OSError, ValueError):
         return False
-
-
-def wait_for(condition: Callable[[], bool], within_s: float) -> bool:
-    """Whether the condition came true in time."""
-    end = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that has ended and wasn't waited for doesn't."""
-    return _started(pid) is not None
-
-
-def _started(pid: int) -> str | None:
-    """When a process was started, by which another one of the same number is told from it; None where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from unleash_install import Unusable
+from local_process import Unusable
 
 ENVIRONMENT = "development"
 _FLAGS = "/api/admin/projects/default/features"

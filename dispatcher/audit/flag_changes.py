@@ -19,6 +19,9 @@ from dispatcher.errors import SourceUnreachable
 
 T = TypeVar("T")
 
+BEGUN_ANEW = dt.timedelta(minutes=1)
+"""How much later than the latest state one with a lower revision was seen that isn't an old one seen late."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagChange:
@@ -44,6 +47,10 @@ class FlagChange:
     actor: str | None
 
 
+_CONFLICTS = 100
+"""More than processes that append to one flag at once; beyond it, the row is refused for another reason."""
+_FILE = "file"
+"""The source whose revisions are times, which never begin anew."""
 _COLUMNS = [field.name for field in fields(FlagChange)]
 
 
@@ -70,8 +77,9 @@ class FlagChanges:
         """Append the state that a process saw, if it is another than the latest of the source and flag.
 
         A state of a document that isn't newer than the latest's is an old one that was seen late, and is left out. A
-        document whose source states no revision has 0, and is newer where it was seen later. Of several processes that
-        see one change, one appends it and gets True. Raises SourceUnreachable.
+        document whose source states no revision has 0, and is newer where it was seen later; so is a server's that was
+        seen more than BEGUN_ANEW after the latest, since it counts anew then, as with another database. Of several
+        processes that see one change, one appends it and gets True. Raises SourceUnreachable.
         """
         state = {
             "source": source,
@@ -118,6 +126,7 @@ class FlagChanges:
 def _append(connection: sa.Connection, state: Mapping[str, Any]) -> bool:
     own = (flag_changes.c[name] == state[name] for name in ("source", "flag"))
     latest = sa.select(flag_changes).where(*own).order_by(flag_changes.c.sequence.desc()).limit(1)
+    conflicts = 0
     while True:
         before = connection.execute(latest).first()
         if before is not None and (before.to_fingerprint == state["to_fingerprint"] or not _newer(state, before)):
@@ -130,11 +139,18 @@ def _append(connection: sa.Connection, state: Mapping[str, Any]) -> bool:
         try:
             connection.execute(sa.insert(flag_changes), {**state, **place})
         except sa.exc.IntegrityError:
-            continue  # another process has appended a change meanwhile, perhaps this one
+            # Another process has appended a change meanwhile, perhaps this one; or the row itself is refused.
+            conflicts += 1
+            if conflicts > _CONFLICTS:
+                raise
+            continue
         return True
 
 
 def _newer(state: Mapping[str, Any], latest: sa.Row[Any]) -> bool:
-    if state["revision"] and latest.revision:
-        return bool(state["revision"] > latest.revision)
-    return bool(state["seen_at"] > latest.seen_at)
+    later = state["seen_at"] - latest.seen_at
+    if not (state["revision"] and latest.revision):
+        return bool(later > dt.timedelta())
+    if state["revision"] < latest.revision and state["source"] != _FILE:
+        return bool(later > BEGUN_ANEW)
+    return bool(state["revision"] > latest.revision)

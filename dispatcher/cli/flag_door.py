@@ -1,36 +1,28 @@
-"""The flag as the verbs of `dispatcher flags` read and edit it: in its file, or on its server."""
+"""The flag as the verbs of `dispatcher flags` find it: in its file, or on its server."""
 
 from __future__ import annotations
 
 import datetime as dt
-import getpass
+import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
-from dispatcher.errors import FlagServerUnavailable, InvalidFlags, InvalidSettings, SourceUnreachable
+from dispatcher.errors import FlagServerUnavailable, InvalidFlags, InvalidSettings
 from dispatcher.routing.flags.file import SOURCE, changed_ns
+from dispatcher.routing.flags.holder import MAX_STALE_S
 from dispatcher.routing.flags.http import origin_of
-from dispatcher.routing.flags.standing import Standing, moves, standing_of
+from dispatcher.routing.flags.standing import Standing, standing_of
 from dispatcher.routing.policy import Policies
 from dispatcher.settings import load_admin_settings, look_at_kill_switch
 
 if TYPE_CHECKING:
     from dispatcher.routing.flag_editing.admin import AdminApi
-    from dispatcher.routing.flag_editing.edit import Edit
-    from dispatcher.routing.flag_editing.history import Flip
-    from dispatcher.routing.flag_editing.outcome import Outcome
+    from dispatcher.routing.flag_editing.history import Flip, Seen
     from dispatcher.routing.flags.engine import FlagEngine
-    from dispatcher.routing.flags.sighting import Sighting
     from dispatcher.settings import Settings
 
 FLAGS_FILE = "flags.json"
-SEEN_WITHIN_S = 5.0
-"""How long to wait until a server gives its clients what was written on it; it looks once a second."""
-_LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +44,27 @@ class Shown:
     changed_at: dt.datetime | None
     kill_switch: tuple[str, str] | None
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is so old that processes send everybody to legacy, whatever it says."""
+        return self.problem is not None and self.age_s > MAX_STALE_S
+
+    @property
+    def in_force(self) -> bool:
+        """Whether processes send anybody where it says."""
+        return self.standing.on and self.kill_switch is None and not self.is_stale
+
 
 def read_flag(settings: Settings) -> Shown:
     """The flag as processes are given it. Raises InvalidFlags, or FlagServerUnavailable where no state is kept."""
     flag = Policies.load(settings.policies_dir).flag
     engine, age_s, problem, changed_at = (
-        _file_state(settings, flag) if not _on_server(settings) else _server_state(settings, flag)
+        _file_state(settings, flag) if not on_server(settings) else server_state(settings, flag)
     )
     return Shown(
         flag=flag,
         standing=standing_of(engine, flag),
-        source=_source(settings),
+        source=source_of(settings),
         version=engine.state.version,
         revision=engine.state.revision,
         age_s=age_s,
@@ -72,41 +74,34 @@ def read_flag(settings: Settings) -> Shown:
     )
 
 
-def edit_flag(settings: Settings, edit: Edit, actor: str | None, *, dry_run: bool) -> Outcome:
-    """Edit the flag where it is kept, and append the change to the history."""
-    flag = Policies.load(settings.policies_dir).flag
-    who = actor or getpass.getuser()
-    if not _on_server(settings):
-        from dispatcher.routing.flag_editing.file_writer import FlagFile
-
-        path = settings.policies_dir / FLAGS_FILE
-        return FlagFile(path=path, flag=flag, actor=who, record=_recorder(settings)).edit(edit, dry_run=dry_run)
-    from dispatcher.routing.flag_editing.edit import Switch
-    from dispatcher.routing.flag_editing.server_writer import ServerFlag
-
-    server = ServerFlag(api=admin_api(settings), flag=flag, actor=who, queue=settings.flag_state_dir)
-    # The brake waits for nothing, not even for its own history.
-    before = None if dry_run or edit == Switch(flag=flag, on=False) else _sighted(settings, flag)
-    outcome = server.edit(edit, dry_run=dry_run)
-    if outcome.written:
-        _see_through(settings, outcome, before, who)
-    return outcome
-
-
 def read_history(settings: Settings, limit: int) -> list[Flip]:
     """The flag's latest flips, the newest first. Raises SourceUnreachable."""
-    from dispatcher.audit.flag_changes import FlagChanges
     from dispatcher.routing.flag_editing.events import read_events
-    from dispatcher.routing.flag_editing.history import Seen, told
-    from dispatcher.wiring import open_database
+    from dispatcher.routing.flag_editing.history import told
 
     flag = Policies.load(settings.policies_dir).flag
+    seen = _seen(settings, flag, limit + 1)
+    events = []
+    if on_server(settings) and load_admin_settings().unleash_admin_token is not None:
+        events = read_events(admin_api(settings), flag, 10 * limit)
+    return told(seen, events)[:limit]
+
+
+def _seen(settings: Settings, flag: str, limit: int) -> list[Seen]:
+    """The latest states of the flag that were seen; whoever only reads makes no database."""
+    from dispatcher.audit.engine import open_existing
+    from dispatcher.audit.flag_changes import FlagChanges
+    from dispatcher.routing.flag_editing.history import Seen
+    from dispatcher.wiring import open_database
+
+    if open_existing(settings.database_url.get_secret_value()) is None:
+        return []
     database = open_database(settings)
     try:
-        rows = FlagChanges(database).history(flag, _source(settings), limit + 1)
+        rows = FlagChanges(database).history(flag, source_of(settings), limit)
     finally:
         database.dispose()
-    seen = [
+    return [
         Seen(
             source=row.source,
             sequence=row.sequence,
@@ -117,10 +112,6 @@ def read_history(settings: Settings, limit: int) -> list[Flip]:
         )
         for row in rows
     ]
-    events = []
-    if _on_server(settings) and load_admin_settings().unleash_admin_token is not None:
-        events = read_events(admin_api(settings), flag, 10 * limit)
-    return told(seen, events)[:limit]
 
 
 def admin_api(settings: Settings) -> AdminApi:
@@ -136,18 +127,32 @@ def admin_api(settings: Settings) -> AdminApi:
         url=settings.unleash_url,
         token=admin.unleash_admin_token,
         project=admin.unleash_project,
-        environment=admin.unleash_environment,
+        environment=_environment(settings, admin.unleash_environment),
     )
+
+
+def _environment(settings: Settings, named: str | None) -> str:
+    """The environment in which the flag is edited: the one whose state processes are given, by their token."""
+    assert settings.unleash_token is not None
+    # project:environment.secret; a proxy's own token may have another form.
+    form = re.fullmatch(r"[^:]*:([A-Za-z0-9._~-]{1,100})\.[^.]*", settings.unleash_token.get_secret_value())
+    of_token = form[1] if form else None
+    if named is not None and of_token is not None and named != of_token:
+        why = f"is {named!r}, and DISPATCHER_UNLEASH_TOKEN is one of {of_token!r}: no process would see the flip"
+        raise InvalidSettings("DISPATCHER_UNLEASH_ENVIRONMENT", [why])
+    return named or of_token or "development"
 
 
 _State = tuple["FlagEngine", float, str | None, dt.datetime | None]
 
 
-def _on_server(settings: Settings) -> bool:
+def on_server(settings: Settings) -> bool:
+    """Whether the flag is kept on a server."""
     return settings.unleash_url is not None
 
 
-def _source(settings: Settings) -> str:
+def source_of(settings: Settings) -> str:
+    """Where the flag is kept, as the history names it."""
     return SOURCE if settings.unleash_url is None else origin_of(settings.unleash_url)
 
 
@@ -167,7 +172,7 @@ def _file_state(settings: Settings, flag: str) -> _State:
     return engine, 0.0, None, dt.datetime.fromtimestamp(changed / 1e9, dt.UTC)
 
 
-def _server_state(settings: Settings, flag: str) -> _State:
+def server_state(settings: Settings, flag: str) -> _State:
     """What the server gives its clients now, else the last good state that a process on this machine kept."""
     from dispatcher.routing.flag_editing.admin import DEADLINE_S
     from dispatcher.routing.flags.holder import FlagHolder
@@ -182,75 +187,10 @@ def _server_state(settings: Settings, flag: str) -> _State:
     headers = {"Authorization": token, "Unleash-Client-Spec": SPECIFICATION}
     holder = FlagHolder(source, time.monotonic())
     server = FlagServer(url=url, source=source, headers=lambda: headers, deadline_s=DEADLINE_S)
-    poll = Poll(server, [flag], holder, StateStore(settings.flag_state_dir, url, token))
+    poll = Poll(server, [flag], holder, StateStore(settings.flag_state_dir, url, token, [flag]))
     poll.restore()
     poll.look()
     held = holder.held
     if held.engine is None:
         raise FlagServerUnavailable(f"{held.problem}; no last good state is kept in {settings.flag_state_dir}")
     return held.engine, time.monotonic() - held.confirmed, held.problem, None
-
-
-def _recorder(settings: Settings) -> Callable[[Sighting], None]:
-    """Appends to the history. A flip is never refused because its history can't be written."""
-    from dispatcher.audit.flag_changes import FlagChanges
-    from dispatcher.wiring import open_database
-
-    def record(sighting: Sighting) -> None:
-        try:
-            database = open_database(settings)
-            try:
-                FlagChanges(database).record(**asdict(sighting))
-            finally:
-                database.dispose()
-        except SourceUnreachable as error:
-            click.echo(f"the flag is changed, but its history is not: {error}", err=True)
-
-    return record
-
-
-def _sighted(settings: Settings, flag: str, actor: str | None = None) -> Sighting | None:
-    """The flag as clients are given it now, None where that can't be said."""
-    from dispatcher.routing.flags.sighting import sighting_of
-
-    try:
-        engine, _, problem, _ = _server_state(settings, flag)
-    except FlagServerUnavailable:
-        return None
-    if problem is not None:
-        return None
-    return sighting_of(engine, flag, source=_source(settings), seen_at=dt.datetime.now(dt.UTC), actor=actor)
-
-
-def _see_through(settings: Settings, outcome: Outcome, before: Sighting | None, actor: str) -> None:
-    """Wait until clients are given what was written, and append that to the history, after the state before it."""
-    record = _recorder(settings)
-    if before is not None:
-        record(before)
-    deadline = time.monotonic() + SEEN_WITHIN_S
-    while time.monotonic() < deadline:
-        after = _sighted(settings, outcome.flag, actor)
-        if after is not None and _holds(Standing.from_json(after.standing), outcome):
-            record(after if _only_these(before, after, outcome) else replace(after, actor=None))
-            return
-        time.sleep(_LOOK_EVERY_S)
-    why = f"was not what clients are given within {SEEN_WITHIN_S:.0f} s: the server is slow, or it was changed again"
-    click.echo(f"written and read back, but it {why}; look at `dispatcher flags show`", err=True)
-
-
-def _only_these(before: Sighting | None, after: Sighting, outcome: Outcome) -> bool:
-    """Whether nobody else's edits came between; theirs must not be told as this one's."""
-    if before is None:
-        return True
-    found = moves(Standing.from_json(before.standing), Standing.from_json(after.standing))
-    return {(move.tenant, move.project) for move in found} == {(move.tenant, move.project) for move in outcome.moves}
-
-
-def _holds(standing: Standing, outcome: Outcome) -> bool:
-    """Whether a standing is one that the edit has led to; others may have moved other tenants since."""
-    if not outcome.moves:
-        # Clients aren't given the titles of the rules.
-        untitled = [[replace(entry, rule=None) for entry in one.entries] for one in (standing, outcome.after)]
-        return standing.on is outcome.after.on and untitled[0] == untitled[1]
-    found = ((standing.entry(move.tenant, move.project), move.after) for move in outcome.moves)
-    return all((now.by, now.shares) == (wanted.by, wanted.shares) for now, wanted in found)

@@ -18,7 +18,7 @@ def shown_document(shown: Shown) -> dict[str, Any]:
     return {
         "flag": shown.flag,
         **_standing_document(shown.standing),
-        "in_force": shown.standing.on and shown.kill_switch is None,
+        "in_force": shown.in_force,
         "kill_switch": None
         if shown.kill_switch is None
         else dict(zip(("where", "value"), shown.kill_switch, strict=True)),
@@ -107,11 +107,11 @@ def print_flips(flips: list[Flip]) -> None:
         click.echo("no state of the flag has been seen yet; running processes and `dispatcher flags` record them")
     for flip in flips:
         at = flip.at.isoformat(timespec="seconds", sep=" ")
-        click.echo(f"{at}  {', '.join(flip.who) or 'nobody said who'}  ({_flip_text(flip)})")
+        click.echo(_plain(f"{at}  {', '.join(flip.who) or 'nobody said who'}  ({_flip_text(flip)})"))
         for move in flip.moves:
             click.echo(f"    {_move_text(move)}")
         for event in flip.events:
-            click.echo(f"    server event {event.number}: {event.what} by {event.by}")
+            click.echo(_plain(f"    server event {event.number}: {event.what} by {event.by}"))
 
 
 def _flip_text(flip: Flip) -> str:
@@ -124,7 +124,8 @@ def _flip_text(flip: Flip) -> str:
 
 def _age_text(shown: Shown) -> str:
     if shown.problem is not None:
-        return f"last confirmed {_span(shown.age_s)} ago: {shown.problem}"
+        meaning = " (too old to be used: everybody is on legacy)" if shown.is_stale else ""
+        return f"last confirmed {_span(shown.age_s)} ago{meaning}: {shown.problem}"
     if shown.changed_at is None:
         return "confirmed just now"
     return f"changed {shown.changed_at.isoformat(timespec='seconds', sep=' ')}"

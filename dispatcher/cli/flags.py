@@ -91,9 +91,15 @@ def unset(tenant: str, project: str | None, *, actor: str | None, dry_run: bool,
 @_writing
 def off(*, actor: str | None, dry_run: bool, as_json: bool) -> None:
     """Switch the flag off: everybody is back on legacy. What it says stays written down."""
+    from dispatcher.errors import DispatcherError
     from dispatcher.routing.flag_editing.edit import Switch
+    from dispatcher.settings import load_settings
 
-    _write(Switch(flag=_flag(), on=False), actor, dry_run=dry_run, as_json=as_json)
+    try:
+        _write(Switch(flag=_flag(), on=False), actor, dry_run=dry_run, as_json=as_json)
+    except DispatcherError:
+        click.echo(f"to brake all the same: echo legacy > {load_settings().kill_switch_file}", err=True)
+        raise
 
 
 @flags.command()
@@ -194,8 +200,8 @@ def per_mille(share: str) -> int:
 
 
 def _write(edit: Edit, actor: str | None, *, dry_run: bool, as_json: bool) -> None:
-    from dispatcher.cli.flag_door import edit_flag
     from dispatcher.cli.flag_report import outcome_document, outcome_text
+    from dispatcher.cli.flag_writing import edit_flag
     from dispatcher.settings import load_settings
 
     outcome = edit_flag(load_settings(), edit, actor, dry_run=dry_run)

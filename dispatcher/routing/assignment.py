@@ -33,7 +33,7 @@ class Assignments(Protocol):
         ...
 
     def shutdown(self) -> None:
-        """Free what the look-ups need; later ones fail. Blocks until the one that runs has ended."""
+        """Free what the look-ups need; later ones fail. Blocks until the one that runs has ended, a second at most."""
         ...
 
 
@@ -89,7 +89,7 @@ class Recall:
         return Recalled(assignment=answered.result()) if error is None else Recalled(problem=str(error))
 
     def shutdown(self) -> None:
-        """Free what the look-ups need; blocks until the one that runs has ended."""
+        """Free what the look-ups need; blocks until the one that runs has ended, a second at most."""
         self._assignments.shutdown()
 
     def _remember(self, key: Key, found: Future[Assignment | None]) -> None:

@@ -6,12 +6,12 @@ import datetime as dt
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dispatcher.action.decision import PathName
-from dispatcher.action.policy import BreakerPolicy, Budget, Conduct, Keeping, Period, RetryPolicy
+from dispatcher.action.policy import BreakerPolicy, Budget, Conduct, Keeping, Period, Redaction, RetryPolicy
 from dispatcher.action.request import nanousd
-from dispatcher.document.notation import Contradictions, Duration, Name, Number, Positive, Strict, plain
+from dispatcher.document.notation import Contradictions, Duration, Name, Number, Positive, Strict, as_tuple, plain
 
 _MOST_DOLLARS = 10**9
 
@@ -78,6 +78,10 @@ class _Keeping(Strict):
 
 
 class _Keep(Strict):
+    redact: Annotated[
+        tuple[Annotated[Redaction, Field(strict=False)], ...],  # strict, it would take no text
+        BeforeValidator(as_tuple),
+    ] = (Redaction.CREDENTIALS,)
     conversations: _Keeping | None = None
     results: _Keeping | None = None
 
@@ -112,4 +116,5 @@ class ConductDefinition(Strict):
             conversations=None if keep.conversations is None else keep.conversations.keeping(),
             results=None if keep.results is None else keep.results.keeping(),
             session_ttl=self.session_ttl,
+            redact=keep.redact,
         )

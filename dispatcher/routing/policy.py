@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from dispatcher.action.decision import DEFAULT_VARIANT, CapMode, PathName, Variant
-from dispatcher.action.policy import Conduct
+from dispatcher.action.policy import SHORTEST_KEEPING, Conduct
 from dispatcher.action.request import nanousd
-from dispatcher.document.notation import Contradictions, Positive, Strict
+from dispatcher.document.notation import Contradictions, Duration, Positive, Strict
 from dispatcher.document.reading import read_document
 from dispatcher.errors import InvalidPolicy
 from dispatcher.routing.conduct import ConductDefinition, Dollars
@@ -75,12 +76,26 @@ class _VariantDefinition(Strict):
         return Variant(name=name, cost_cap_nanousd=cost_cap_nanousd, **defined)
 
 
+def _long_enough(span: dt.timedelta) -> dt.timedelta:
+    if span < SHORTEST_KEEPING:
+        raise ValueError(
+            f"is too short: a month's budget is the sum over its rows, so {SHORTEST_KEEPING.days}d at least"
+        )
+    return span
+
+
+class _Log(Strict):
+    unavailable: Literal["fail_closed", "fail_open"] = "fail_closed"
+    keep_rows: Annotated[Duration, AfterValidator(_long_enough)] | None = None
+
+
 class _FeaturePolicy(Strict):
     schema_: Literal[1] = Field(alias="schema")
     feature: Literal["agent_research"]
     flag: str = Field(pattern=r"^[A-Za-z0-9._~-]{1,100}$")
     variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")], _VariantDefinition]
     conduct: ConductDefinition = ConductDefinition()
+    log: _Log = _Log()
 
     @model_validator(mode="after")
     def _names_are_registered(self) -> _FeaturePolicy:
@@ -113,7 +128,9 @@ class Policies:
 
     `variants` are the registered variants by name, `flag` is the flag that chooses among them, `conduct` is how actions
     are carried out, and `repositories` maps a tenant to its repositories' addresses on GitHub, each with the name of
-    the environment variable that holds its read-only token, or None for a public repository.
+    the environment variable that holds its read-only token, or None for a public repository. With `fail_open` actions
+    are carried out although the log can take no row, and a verdict over the gap is INVALID. `keep_rows` is how long the
+    log's rows are kept, None for good.
     """
 
     feature: str
@@ -121,6 +138,8 @@ class Policies:
     variants: Mapping[str, Variant]
     conduct: Conduct
     repositories: Mapping[str, Mapping[str, str | None]]
+    fail_open: bool = False
+    keep_rows: dt.timedelta | None = None
 
     @classmethod
     def load(cls, directory: Path) -> Policies:
@@ -137,6 +156,8 @@ class Policies:
             variants=variants,
             conduct=feature.conduct.conduct(),
             repositories=repositories.tenants,
+            fail_open=feature.log.unavailable == "fail_open",
+            keep_rows=feature.log.keep_rows,
         )
 
     @property

@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 from log_contract import rows
 
-from dispatcher.audit.flag_changes import FlagChanges
+from dispatcher.audit.flag_changes import BEGUN_ANEW, FlagChanges
 from dispatcher.audit.tables import flag_changes
+from dispatcher.errors import SourceUnreachable
 
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=dt.UTC)
 SERVER = "http://127.0.0.1:4242"
@@ -75,11 +76,24 @@ class FlagChangeContract:
 
     @pytest.mark.parametrize("late", [1, 2])
     def test_an_old_document_that_is_seen_late_changes_nothing(self, changes: FlagChanges, late: int) -> None:
-        """A process that was stopped in between tells of a state that everybody else has left behind."""
+        """A process tells of a state that everybody else has left behind, by a clock that is ahead of theirs."""
         changes.record(**a_sighting("a", 1))
         changes.record(**a_sighting("b", 2))
-        assert not changes.record(**a_sighting("a", late, seen_at=NOON + dt.timedelta(hours=1)))
+        assert not changes.record(**a_sighting("a", late, seen_at=NOON + dt.timedelta(minutes=1)))
         assert flips(changes) == [(1, None, "a"), (2, "a", "b")]
+
+    def test_a_server_that_counts_anew_goes_on_with_its_history(self, changes: FlagChanges) -> None:
+        """Made again, or restored from a backup: its revisions are low ones, and its flips are flips."""
+        changes.record(**a_sighting("a", 1000))
+        anew = NOON + dt.timedelta(seconds=1000) + BEGUN_ANEW + dt.timedelta(seconds=1)
+        for number, state in enumerate("bbab", 5):
+            changes.record(**a_sighting(state, number, seen_at=anew + dt.timedelta(seconds=number)))
+        assert flips(changes) == [(1, None, "a"), (2, "a", "b"), (3, "b", "a"), (4, "a", "b")]
+
+    def test_an_older_file_that_another_host_still_has_is_no_flip(self, changes: FlagChanges) -> None:
+        changes.record(**a_sighting("new", 1000, source="file"))
+        assert not changes.record(**a_sighting("old", 5, source="file", seen_at=NOON + dt.timedelta(days=1)))
+        assert flips(changes, "file") == [(1, None, "new")]
 
     def test_where_the_source_states_no_revision_the_order_is_that_of_the_sightings(self, changes: FlagChanges) -> None:
         for second, state in ((0, "a"), (5, "b"), (3, "a"), (7, "a")):
@@ -118,6 +132,10 @@ class FlagChangeContract:
             seen = list(pool.map(see, workers))
         assert [sum(appended) for appended in zip(*seen, strict=True)] == [1, 1, 1, 1]
         assert flips(workers[0]) == [(1, None, "a"), (2, "a", "b"), (3, "b", "a"), (4, "a", "b")]
+
+    def test_a_row_that_the_database_refuses_is_an_error_and_not_tried_for_ever(self, changes: FlagChanges) -> None:
+        with pytest.raises(SourceUnreachable):
+            changes.record(**a_sighting("a", 1, standing=None))
 
     def test_it_goes_on_in_a_child_after_a_fork_and_in_the_parent(self, changes: FlagChanges) -> None:
         changes.record(**a_sighting("a", 1))

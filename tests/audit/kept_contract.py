@@ -118,7 +118,7 @@ class KeptContract(OnDatabase):
     async def test_only_the_latest_attempt_has_a_session_to_go_on_in(self, log: Log, latest: dict[str, Any]) -> None:
         first = await a_turn(log, 1, path="managed", **SESSION)
         assert (await so_far(log)).session is not None
-        await a_turn(log, latest.pop("turn"), **latest)
+        await a_turn(log, **latest)
         assert (await so_far(log)).session is None
         assert not (await log.sessions([first.log_id]))[first.log_id].resumable
 

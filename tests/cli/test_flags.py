@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +189,29 @@ def test_a_flip_is_done_though_its_history_can_not_be_written(
     assert complaint.startswith("the flag is changed, but its history is not: ")
 
 
-def test_an_empty_history_says_what_fills_it(flags: Any) -> None:
+def test_a_database_that_hangs_holds_up_no_flip(flags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("DISPATCHER_DATABASE_URL", f"postgresql+psycopg://user:secret@{where}/log")
+        code, told, complaint = flags("off")
+
+    assert (code, shown(flags)["on"]) == (0, False)
+    assert told.endswith("everybody is on legacy: 'agent-research' is switched off\n")
+    assert complaint == "the flag is changed, but its history is not: the database did not answer within 5 s\n"
+
+
+def test_a_driver_that_is_not_installed_stops_no_flip(flags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCHER_DATABASE_URL", "oracle://user:secret@127.0.0.1/log")
+    code, _, complaint = flags("off")
+
+    assert (code, shown(flags)["on"]) == (0, False)
+    assert complaint.startswith("the flag is changed, but its history is not: ")
+    assert "secret" not in complaint
+
+
+def test_an_empty_history_says_what_fills_it_and_makes_no_database(flags: Any, home: Path) -> None:
     assert flags("history")[1].startswith("no state of the flag has been seen yet")
+    assert [found.name for found in home.iterdir()] == ["policies"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +251,15 @@ def test_a_server_is_not_edited_without_the_admin_token(flags: Any, monkeypatch:
     code, _, said = flags("off")
 
     assert code == 2
-    assert said.startswith("error: DISPATCHER_UNLEASH_ADMIN_TOKEN: is not set, and the flag is on a server")
+    assert "error: DISPATCHER_UNLEASH_ADMIN_TOKEN: is not set, and the flag is on a server" in said
+
+
+def test_where_the_flag_cannot_be_switched_off_the_brake_that_works_is_named(flags: Any, home: Path) -> None:
+    for broken in ("flags.json", "agent_research.yml"):
+        (home / "policies" / broken).write_text("{")
+        code, _, said = flags("off")
+
+        assert (code, f"echo legacy > {home / 'policies' / 'KILL'}" in said) == (2, True)
 
 
 def test_a_server_that_is_away_is_exit_code_5(flags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,3 +278,18 @@ def test_tenants_that_would_steer_a_terminal_are_shown_as_what_they_are(flags: A
     path.write_text(path.read_text().replace('"acme"', r'"[red]x[/red]\u001b[2J"'))
 
     assert r"[red]x[/red]\x1b[2J" in flags("show")[1]
+
+
+def test_a_user_without_a_name_can_brake(flags: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user no password file lists."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def nobody(uid: int) -> Any:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    code, _, complaint = flags("off")
+
+    assert (code, complaint) == (0, "")
+    assert json.loads(flags("history", "--json")[1])[0]["who"] == [f"user {os.getuid()}"]

@@ -10,7 +10,7 @@ import pytest
 from routing_documents import POLICIES
 
 from dispatcher.action.decision import PathName
-from dispatcher.action.policy import BreakerPolicy, Budget, Conduct, Keeping, Period, RetryPolicy
+from dispatcher.action.policy import BreakerPolicy, Budget, Conduct, Keeping, Period, Redaction, RetryPolicy
 from dispatcher.errors import InvalidPolicy
 from dispatcher.routing.conduct import ConductDefinition
 from dispatcher.routing.policy import FEATURE_FILE, REPOSITORIES_FILE, Policies
@@ -64,6 +64,7 @@ def test_every_key_means_what_it_says(tmp_path: Path) -> None:
   concurrency: {messages: 4, managed: 5, queue: 0}
   budgets: {default: {usd: 0.1, per: day}, tenants: {acme: {usd: 500, per: month}}}
   keep:
+    redact: [email_addresses, credentials]
     conversations: {ttl: 7d, max_bytes: 4000000}
     results: {ttl: 30m, max_bytes: 1}
   session_ttl: 0s
@@ -79,6 +80,7 @@ def test_every_key_means_what_it_says(tmp_path: Path) -> None:
         conversations=Keeping(ttl=dt.timedelta(days=7), max_bytes=4_000_000),
         results=Keeping(ttl=dt.timedelta(minutes=30), max_bytes=1),
         session_ttl=dt.timedelta(0),
+        redact=(Redaction.EMAIL_ADDRESSES, Redaction.CREDENTIALS),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from flag_server_world import Answering, World, choosing, good, silent, slow, status, until
+from flag_server_world import Answering, World, choosing, good, huge, silent, slow, status, until
 from routing_documents import action, document, only, policies, rule, text
 
 from dispatcher.action.decision import Decision, PathName, Reason
+from dispatcher.routing.flags.http import MOST_BYTES
 from dispatcher.routing.flags.server import ServerFlags
 from dispatcher.routing.router import Router
 from dispatcher.settings import load_settings, look_at_kill_switch
@@ -26,6 +28,10 @@ STATES: dict[str, Answering | None] = {
     "garbage": status(200, b"<html>"),
     "empty list": status(200, b'{"version": 2, "features": []}'),
     "401": status(401),
+    "a bomb": status(200, gzip.compress(b" " * (MOST_BYTES + 1)), **{"Content-Encoding": "gzip"}),
+    "no end": huge,
+    "a redirect": status(302, Location="http://127.0.0.1:1/api/client/features"),
+    "unasked 304": status(304),
 }
 
 

@@ -25,8 +25,12 @@ def content(*rules: dict[str, Any], enabled: bool = True) -> FlagContent:
     return FlagContent(enabled=enabled, rules=rules)
 
 
+SEGMENT = {"id": 4, "constraints": [only(*TENANTS[:2])]}
+
+
 def held_by(edited: FlagContent) -> FlagEngine:
-    return engine(document(*(dict(each) for each in edited.rules), enabled=edited.enabled))
+    held = document(*(dict(each) for each in edited.rules), enabled=edited.enabled)
+    return engine({**held, "segments": [SEGMENT]})
 
 
 Answers = dict[tuple[str, str | None, str], str]
@@ -65,7 +69,12 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
     variants = draw(st.dictionaries(st.sampled_from(VARIANTS), st.integers(1, 1000), min_size=1, max_size=3))
     by = draw(st.sampled_from(["tenantId", "conversationId", "projectId"]))
     made = rule(*constraints, variants=variants, rollout=draw(st.sampled_from(["100", "100", "40"])), by=by)
-    return {**made, "title": f"r{draw(st.integers(0, 9))}", "disabled": draw(st.sampled_from([False, False, True]))}
+    return {
+        **made,
+        "title": f"r{draw(st.integers(0, 9))}",
+        "disabled": draw(st.sampled_from([False, False, True])),
+        "segments": draw(st.sampled_from([[], [], [SEGMENT["id"]]])),
+    }
 
 
 @st.composite

@@ -122,6 +122,18 @@ def test_a_prerequisite_can_ask_for_a_variant() -> None:
     asked = engine(content)
 
     assert [ask(asked).state, ask(asked, tenant="globex").state] == [FlagState.VARIANT, FlagState.OFF]
+    wanted = "its prerequisite isn't met: 'agent-research-kill' would have to be on, and to give 'calm'"
+    assert ask(asked, tenant="globex").detail == wanted
+
+
+def test_a_prerequisite_that_must_be_off_is_asked_for_no_variant() -> None:
+    """As Unleash's own clients read it; the engine would ask for one that a flag gives although it is off."""
+    content = document(rule(only("acme")))
+    content["features"][0]["strategies"] = [rule(variants={"calm": 1, "storm": 1}, by="conversationId")]
+    content["features"][1]["dependencies"] = [{"feature": KILL, "enabled": False, "variants": ["calm"]}]
+    asked = engine(content)
+
+    assert {ask(asked, conversation=f"c-{number}").state for number in range(20)} == {FlagState.VARIANT}
 
 
 def test_payloads_are_ignored() -> None:

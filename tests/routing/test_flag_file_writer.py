@@ -16,7 +16,7 @@ from dispatcher.errors import InvalidFlags
 from dispatcher.routing.flag_editing.edit import FlagContent, Naming, Share, Switch
 from dispatcher.routing.flag_editing.file_writer import FlagFile
 from dispatcher.routing.flags.answer import FlagContext
-from dispatcher.routing.flags.file import EmbeddedFlags
+from dispatcher.routing.flags.file import EmbeddedFlags, changed_ns
 from dispatcher.routing.flags.reader import read_flag_document
 from dispatcher.routing.flags.sighting import Sighting
 from dispatcher.routing.flags.standing import Standing, moves
@@ -153,6 +153,23 @@ def test_the_time_of_change_grows_even_where_it_lay_in_the_future(file: FlagFile
     file.edit(naming("umbrella"))
 
     assert path.stat().st_mtime_ns > ahead
+
+
+def test_a_time_that_is_far_to_come_does_not_make_later_changes_look_older(file: FlagFile, path: Path) -> None:
+    """Such as `touch` can set: by the file's own time, nothing would be newer until then, and no flip be recorded."""
+    os.utime(path, ns=(2**63 * 2, 2**63 * 2))
+    ahead = changed_ns(path.stat())
+    os.utime(path)
+
+    assert ahead <= changed_ns(path.stat()) < 2**63
+
+
+def test_a_link_to_itself_is_named(file: FlagFile, path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+    with pytest.raises(InvalidFlags, match="can't be edited"):
+        file.edit(naming("umbrella"))
 
 
 def test_an_edit_that_the_reader_would_refuse_is_not_written(file: FlagFile, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +90,9 @@ def test_directory_and_file_are_the_users_own(world: World, tmp_path: Path) -> N
 def test_the_file_is_json_and_holds_no_token(world: World, tmp_path: Path) -> None:
     content = kept_file(tmp_path).read_text()
 
-    assert json.loads(content)["format"] == 1
+    form = json.loads(content)
+    assert form["format"] == 1
+    assert FLAG in [flag["name"] for flag in json.loads(form["document"])["features"]]
     assert TOKEN not in content
     assert TOKEN.rpartition(".")[2] not in str(kept_file(tmp_path))
 
@@ -116,7 +119,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "nothing": lambda path: path.write_bytes(b""),
     "another form": lambda path: path.write_text('{"format": 2}'),
     "a document that isn't one": lambda path: path.write_text(
-        json.dumps({**json.loads(path.read_text()), "document": "e30="})
+        json.dumps({**json.loads(path.read_text()), "document": "{}"})
     ),
     "writable for others": lambda path: path.chmod(0o666),
     "a directory": lambda path: (path.unlink(), path.mkdir()),
@@ -151,7 +154,7 @@ def test_a_directory_that_cannot_be_written_is_said_once_and_flags_are_read_all_
 
 
 def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
-    store = StateStore(tmp_path, "http://here", "token")
+    store = StateStore(tmp_path, "http://here", "token", [FLAG])
     store.write(KEPT)
 
     assert store.read(NOW) == KEPT
@@ -159,7 +162,7 @@ def test_what_is_kept_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_state_from_the_future_has_no_age_and_is_refused(tmp_path: Path) -> None:
-    store = StateStore(tmp_path, "http://here", "token")
+    store = StateStore(tmp_path, "http://here", "token", [FLAG])
     store.write(KEPT)
 
     with pytest.raises(UnusableError, match="from the future"):
@@ -167,3 +170,14 @@ def test_a_state_from_the_future_has_no_age_and_is_refused(tmp_path: Path) -> No
     slightly = store.read(NOW - dt.timedelta(minutes=1))
     assert slightly is not None
     assert slightly.fetched_at == NOW - dt.timedelta(minutes=1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write another user's files")
+def test_root_does_not_make_the_state_of_a_serving_user_its_own(tmp_path: Path) -> None:
+    store = StateStore(tmp_path, "http://here", "token", [FLAG])
+    os.chown(tmp_path, 12345, 12345)
+
+    with pytest.raises(PermissionError):
+        store.write(KEPT)
+
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from flag_edits import sound
 from flag_server_world import World, ask, choosing, good, until
 from routing_documents import FLAG, text
@@ -88,3 +89,24 @@ def test_a_files_flip_is_told_later_so_that_whoever_made_it_comes_first(tmp_path
     assert at - began >= 1
     assert (sighting.source, sighting.revision) == ("file", changed_ns(path.stat()))
     assert sighting.version == ask(flags).version  # type: ignore[arg-type]
+
+
+def test_without_a_thread_to_tell_flags_are_evaluated_and_the_next_flip_tells_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Sighting] = []
+    path = tmp_path / "flags.json"
+    path.write_bytes(text(sound()))
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        flags = EmbeddedFlags(path, [FLAG], on_sighting=told.append)
+        answer = ask(flags)  # type: ignore[arg-type]
+    path.write_bytes(choosing("b"))
+    until(lambda: ask(flags).variant == "b")  # type: ignore[arg-type]
+    until(lambda: len(told) == 2)
+
+    assert answer.variant == "managed-haiku-4-5-cap8"

@@ -105,9 +105,6 @@ class UnleashServer:
             content: bytes = answer.read()
         return content
 
-    def revision(self) -> int:
-        return int(json.loads(self.client_features())["meta"]["revisionId"])
-
     def script(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run scripts/unleash on this server's data."""
         command = [sys.executable, str(ROOT / "scripts" / "unleash.py"), *arguments, "--data", str(self._folder)]

@@ -15,18 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from dispatcher.errors import InvalidFlags
-from dispatcher.routing.flag_editing.edit import Edit, FlagContent
+from dispatcher.routing.flag_editing.edit import Edit, FlagContent, Switch
 from dispatcher.routing.flag_editing.outcome import Outcome
 from dispatcher.routing.flags.engine import FlagEngine
 from dispatcher.routing.flags.file import SOURCE, changed_ns
 from dispatcher.routing.flags.reader import read_flag_document
 from dispatcher.routing.flags.sighting import Sighting, sighting_of
-from dispatcher.routing.flags.standing import standing_of
+from dispatcher.routing.flags.standing import Standing, standing_of
 from dispatcher.routing.flags.state import compile_state
 
 LOCK_WITHIN_S = 30.0
 """How long to wait for others that edit the file."""
+BRAKE_WITHIN_S = 1.0
+"""How long switching off waits for them, before it goes ahead: one may hang, be it for the history's database."""
 _LOCK_LOOK_S = 0.02
+_MOST_ROUNDS = 5
+"""How often an edit is made again on what somebody wrote in the same moment without the lock."""
+
+
+class _ChangedMeanwhileError(Exception):
+    """The file isn't any more what was read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +51,33 @@ class FlagFile:
     def edit(self, edit: Edit, *, dry_run: bool = False) -> Outcome:
         """Edit the flag, and read back what was written.
 
-        Raises InvalidFlags where the file can't be used, doesn't hold the flag, can't be written, or would be refused
-        by its reader afterwards; it is then as it was.
+        Switching off waits BRAKE_WITHIN_S at most for others; whoever it overtakes finds the file changed. Raises
+        InvalidFlags where the file can't be used, doesn't hold the flag, can't be written, or would be refused by its
+        reader afterwards; it is then as it was.
         """
-        path = self.path.resolve()  # a link stays one
-        with _only_writer(path), _told_of(path):
-            content = path.read_bytes()
-            revision = changed_ns(path.stat())
-            before = self._engine(content, revision)
-            edited = self._edited(content, edit)
-            after = self._engine(edited or content, revision)
-            if edited is not None and not dry_run:
-                after = self._engine(edited, _replace(path, edited, revision))
-                self._tell(before, dt.datetime.fromtimestamp(revision / 1e9, dt.UTC), None)
-                self._tell(after, dt.datetime.now(dt.UTC), self.actor)
-            return Outcome(
-                flag=self.flag,
-                before=standing_of(before, self.flag),
-                after=standing_of(after, self.flag),
-                written=edited is not None and not dry_run,
-            )
+        with _told_of(self.path):
+            path = self.path.resolve(strict=True)  # a link stays one
+        with _only_writer(path, brakes=edit == Switch(flag=self.flag, on=False)), _told_of(path):
+            for _ in range(_MOST_ROUNDS):
+                with suppress(_ChangedMeanwhileError):
+                    return self._edit(path, edit, dry_run=dry_run)
+            why = "somebody else changes it in the same moment, again and again; nothing was written"
+            raise InvalidFlags(str(path), [why])
+
+    def _edit(self, path: Path, edit: Edit, *, dry_run: bool) -> Outcome:
+        content = path.read_bytes()
+        revision = changed_ns(path.stat())
+        before = self._engine(content, revision)
+        edited = self._edited(content, edit)
+        after = self._engine(edited or content, revision)
+        if edited is not None and not dry_run:
+            after = self._engine(edited, _replace(path, edited, content, revision))
+        # What follows can take seconds for thousands of tenants, and a brake is in force by now.
+        was, is_now = standing_of(before, self.flag), standing_of(after, self.flag)
+        if edited is not None and not dry_run:
+            self._tell(before, was, dt.datetime.fromtimestamp(revision / 1e9, dt.UTC), None)
+            self._tell(after, is_now, dt.datetime.now(dt.UTC), self.actor)
+        return Outcome(flag=self.flag, before=was, after=is_now, written=edited is not None and not dry_run)
 
     def _engine(self, content: bytes, revision: int) -> FlagEngine:
         document = read_flag_document(content, str(self.path), [self.flag])
@@ -85,23 +100,25 @@ class FlagFile:
         feature.update(enabled=after.enabled, strategies=rules)
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
-    def _tell(self, engine: FlagEngine, seen_at: dt.datetime, actor: str | None) -> None:
-        self.record(sighting_of(engine, self.flag, source=SOURCE, seen_at=seen_at, actor=actor))
+    def _tell(self, engine: FlagEngine, standing: Standing, seen_at: dt.datetime, actor: str | None) -> None:
+        self.record(sighting_of(engine, self.flag, standing, source=SOURCE, seen_at=seen_at, actor=actor))
 
 
 @contextmanager
-def _only_writer(path: Path) -> Iterator[None]:
-    """Hold the lock on the file's directory; the file itself is replaced with every edit."""
+def _only_writer(path: Path, *, brakes: bool) -> Iterator[None]:
+    """Hold the lock on the file's directory, or brake without it; the file itself is replaced with every edit."""
     with _told_of(path):
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + LOCK_WITHIN_S
+        deadline = time.monotonic() + (BRAKE_WITHIN_S if brakes else LOCK_WITHIN_S)
         while True:
             try:
                 fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
+                    if brakes:
+                        break
                     why = f"somebody else has been editing it for {LOCK_WITHIN_S:.0f} s; nothing was written"
                     raise InvalidFlags(str(path), [why]) from None
                 time.sleep(_LOCK_LOOK_S)
@@ -115,6 +132,8 @@ def _told_of(path: Path) -> Iterator[None]:
     """Turn what the file system refuses into one sentence."""
     try:
         yield
+    except RuntimeError:
+        raise InvalidFlags(str(path), ["can't be edited: it is a link that leads to itself"]) from None
     except FileNotFoundError:
         advice = "no such file; set DISPATCHER_POLICIES_DIR to the directory that holds it"
         raise InvalidFlags(str(path), [advice]) from None
@@ -122,11 +141,33 @@ def _told_of(path: Path) -> Iterator[None]:
         raise InvalidFlags(str(path), [f"can't be edited: {error.strerror}; nothing was written"]) from None
 
 
-def _replace(path: Path, content: bytes, older: int) -> int:
+def _replace(path: Path, content: bytes, was_content: bytes, older: int) -> int:
     """Put the content in the file's place, all at once, and read it back; returns its time of change in nanoseconds.
 
-    It keeps the file's rights, and the time grows with each edit, however coarse the file system's clock is.
+    It keeps the file's rights, and the time grows with each edit, however coarse the file system's clock is. What was
+    written there since it was read, by an editor or by a brake that waited for nobody, is not overwritten.
     """
+    fresh = _beside(path, content, older)
+    try:
+        unchanged = path.read_bytes() == was_content
+        if unchanged:
+            fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    if not unchanged:
+        raise _ChangedMeanwhileError
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    if path.read_bytes() != content:
+        raise InvalidFlags(str(path), ["another program wrote it in the same moment: look at `dispatcher flags show`"])
+    return changed_ns(path.stat())
+
+
+def _beside(path: Path, content: bytes, older: int) -> Path:
+    """The content in a file beside it, on the disk, with its rights and a time of change after `older`."""
     was = path.stat()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -139,15 +180,7 @@ def _replace(path: Path, content: bytes, older: int) -> int:
             changed = max(time.time_ns(), older + 1)
             os.utime(descriptor, ns=(changed, changed))
             os.fsync(descriptor)
-        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    if path.read_bytes() != content:
-        raise InvalidFlags(str(path), ["another program wrote it in the same moment: look at `dispatcher flags show`"])
-    return changed_ns(path.stat())
+    return Path(name)

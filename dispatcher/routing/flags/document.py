@@ -33,6 +33,8 @@ def _stickiness(field: str) -> str:
     return field
 
 
+SegmentId = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+"""The engine drops a whole document for a larger one."""
 Stickiness = Annotated[NonEmpty, AfterValidator(_stickiness)]
 
 
@@ -84,7 +86,7 @@ class Strategy(Strict):
     name: Annotated[Text, AfterValidator(_known_strategy)]
     title: Text | None = None
     constraints: list[Constraint] | None = None
-    segments: list[int] = Field(default_factory=list)
+    segments: list[SegmentId] = Field(default_factory=list)
     parameters: Parameters | None = None
     variants: list[VariantWeight] = Field(default_factory=list)
     disabled: bool = False
@@ -149,6 +151,12 @@ class Dependency(Strict):
     enabled: bool = True
     variants: list[NonEmpty] = Field(default_factory=list)
 
+    @model_validator(mode="after")
+    def _off_gives_no_variant(self) -> Dependency:
+        # Of a parent that must be off, Unleash's clients ask for no variant; the engine would, and for one that it
+        # doesn't give.
+        return self.model_copy(update={"variants": []}) if self.variants and not self.enabled else self
+
 
 class Feature(Strict):
     """One flag."""
@@ -184,7 +192,7 @@ class Feature(Strict):
 class Segment(Strict):
     """Constraints shared by strategies."""
 
-    id: int
+    id: SegmentId
     name: Text | None = None
     description: Text | None = None
     constraints: list[Constraint] = Field(min_length=1)

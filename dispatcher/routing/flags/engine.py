@@ -10,18 +10,26 @@ import datetime as dt
 
 from yggdrasil_engine.engine import UnleashEngine
 
+from dispatcher.errors import InvalidFlags
 from dispatcher.routing.flags.answer import FlagAnswer, FlagContext, FlagState
 from dispatcher.routing.flags.document import Dependency
 from dispatcher.routing.flags.state import Arm, EngineState, RoutedFlag
 
 
 class FlagEngine:
-    """One state of the flags, ready to be asked from any thread; it never changes."""
+    """One state of the flags, ready to be asked from any thread; it never changes.
+
+    Raises InvalidFlags where the engine can't read it. The engine itself says nothing then: it holds no flag, or takes
+    the one that it can't read for off, which lifts a brake where that is a parent that must be off.
+    """
 
     def __init__(self, state: EngineState) -> None:
         self.state = state
         self._engine = UnleashEngine()
         self._engine.take_state(state.text)
+        misread = [name for probe, name in state.probes.items() if not self._engine.check_enabled(probe, {}).is_enabled]
+        if misread:
+            raise InvalidFlags("the flag engine", [f"can't read the rules of {name!r}" for name in misread])
 
     def answer(self, flag: str, context: FlagContext, problem: str | None) -> FlagAnswer:
         """Evaluate a flag: one question to the engine, and one more per prerequisite where one of them isn't met.
@@ -60,6 +68,8 @@ class FlagEngine:
         for dependency in flag.dependencies:
             if not self._met(dependency, fields):
                 wanted = "on" if dependency.enabled else "off"
+                if dependency.variants:
+                    wanted += f", and to give {' or '.join(map(repr, dependency.variants))}"
                 detail = f"its prerequisite isn't met: {dependency.feature!r} would have to be {wanted}"
                 return self._without_variant(FlagState.OFF, problem, detail)
         return self._without_variant(FlagState.ERROR, problem, "the flag engine gave no answer")

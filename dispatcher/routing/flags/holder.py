@@ -11,6 +11,7 @@ from dispatcher.routing.flags.engine import FlagEngine
 from dispatcher.routing.flags.sighting import Sighting
 from dispatcher.routing.flags.teller import Teller
 
+_LONGEST_PROBLEM = 2000
 MAX_STALE_S = 3600.0
 """How long a document that can no longer be confirmed stays in force."""
 
@@ -25,6 +26,12 @@ class Held:
     engine: FlagEngine | None
     problem: str | None
     confirmed: float
+
+
+def told_briefly(problem: str) -> str:
+    """The beginning of what is wrong: a document can be wrong in a million places, and every decision tells it."""
+    rest = len(problem) - _LONGEST_PROBLEM
+    return problem if rest <= 0 else f"{problem[:_LONGEST_PROBLEM]} … and {rest} characters more"
 
 
 class FlagHolder:
@@ -51,18 +58,23 @@ class FlagHolder:
         self._inherited: tuple[Held, ...] = ()
         self.held = Held(engine=None, problem=None, confirmed=now)
 
-    def take(self, engine: FlagEngine, confirmed: float, problem: str | None = None) -> None:
-        """Put another state in force; `problem` says why it may be out of date from the start."""
+    def take(
+        self, engine: FlagEngine, confirmed: float, problem: str | None = None, seen_at: dt.datetime | None = None
+    ) -> None:
+        """Put another state in force; `problem` says why it may be out of date from the start.
+
+        `seen_at`, in UTC, is when its source was asked, None for now.
+        """
         self.held = Held(engine=engine, problem=problem, confirmed=confirmed)
         # What the disk kept was seen, and told of, by the process that kept it.
         if self._teller is not None and problem is None:
-            self._teller.saw(engine, dt.datetime.now(dt.UTC))
+            self._teller.saw(engine, seen_at or dt.datetime.now(dt.UTC))
 
-    def confirm(self, now: float) -> None:
-        """The state in force is still the newest."""
+    def confirm(self, now: float, seen_at: dt.datetime | None = None) -> None:
+        """The state in force is still the newest; for `seen_at` see `take`."""
         self.held = replace(self.held, problem=None, confirmed=now)
         if self._teller is not None and self.held.engine is not None:
-            self._teller.saw(self.held.engine, dt.datetime.now(dt.UTC))
+            self._teller.saw(self.held.engine, seen_at or dt.datetime.now(dt.UTC))
 
     def doubt(self, problem: str) -> None:
         """Nobody can say whether the state in force is still the newest."""

@@ -82,8 +82,16 @@ def request(
     if watch.expired:  # what the watch cut off may look complete
         raise FlagServerUnavailable(f"{origin_of(url)} did not answer within {deadline_s:g} s")
     if response.status in _REDIRECTS:
-        raise FlagServerUnavailable(f"{origin_of(url)} redirects to {origin_of(location)}, which is not followed")
+        raise FlagServerUnavailable(f"{origin_of(url)} redirects to {_elsewhere(location)}, which is not followed")
     return response
+
+
+def _elsewhere(location: str) -> str:
+    """Where a server redirects to, as far as it can be told: it may say anything."""
+    try:
+        return ascii(origin_of(location)[:200])[1:-1]
+    except ValueError:
+        return "an address that can't be read"
 
 
 class _TooLargeError(Exception):

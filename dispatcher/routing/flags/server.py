@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -66,7 +67,7 @@ class ServerFlags:
         overdue_s = 2 * (refresh_s + _DEADLINE_S)
         self._holder = FlagHolder(source, clock(), overdue_s=overdue_s, on_sighting=on_sighting)
         self._holder.doubt(f"{source} hasn't answered yet")
-        store = StateStore(state_dir, self._url, token.get_secret_value())
+        store = StateStore(state_dir, self._url, token.get_secret_value(), routed)
         server = FlagServer(url=self._url, source=source, headers=self._headers, deadline_s=_DEADLINE_S)
         self._poll = Poll(server, routed, self._holder, store, clock)
         self._poll.restore()
@@ -74,7 +75,9 @@ class ServerFlags:
 
     def start(self) -> None:
         """Begin to poll, and wait for the server's first answer, FIRST_ANSWER_S at most."""
-        self._polling().answered.wait(FIRST_ANSWER_S)
+        run = self._polling()
+        if run is not None:
+            run.answered.wait(FIRST_ANSWER_S)
 
     def stop(self) -> None:
         """End the polling and post the last usage, within half a second; a slow exchange is left to end by itself."""
@@ -86,7 +89,8 @@ class ServerFlags:
 
     def evaluate(self, flag: str, context: FlagContext) -> FlagAnswer:
         """The flag's answer from the state in force; never raises, and never waits for the server."""
-        if self._run is None:
+        run = self._run
+        if run is None or not (run.thread.is_alive() or run.ending.is_set()):
             self._polling()
         answer = self._holder.answer(flag, context, self._clock())
         self._usage.count(flag, answer)
@@ -106,11 +110,17 @@ class ServerFlags:
         self._registered = False
         self._report_refused = False
 
-    def _polling(self) -> _Run:
+    def _polling(self) -> _Run | None:
+        """The polling, begun if it wasn't or was cut off; None where the system has no thread for it just now."""
         with self._lock:
-            if self._run is None or self._run.ending.is_set():
-                self._run = _Run(self)
-                self._run.thread.start()
+            if self._run is None or self._run.ending.is_set() or not self._run.thread.is_alive():
+                run = _Run(self)
+                try:
+                    run.thread.start()
+                except RuntimeError as error:
+                    self._holder.doubt(f"the flag server can't be polled: {error}")
+                    return None
+                self._run = run
             return self._run
 
     def _headers(self) -> Mapping[str, str]:
@@ -125,7 +135,15 @@ class ServerFlags:
         }
 
     def _report(self, deadline_s: float) -> None:
-        """Post the usage since the last report; a short-lived process that never reports isn't registered either."""
+        """Post the usage since the last report, which whatever comes of it never ends the polling."""
+        try:
+            self._report_usage(deadline_s)
+        except Exception as error:  # noqa: BLE001 - usage is a courtesy, and polling must go on
+            with suppress(Exception):  # a log handler's own
+                _logger.warning("the usage of flags could not be posted: %s", type(error).__name__)
+
+    def _report_usage(self, deadline_s: float) -> None:
+        """A short-lived process that never reports isn't registered either."""
         bucket = self._usage.take(dt.datetime.now(dt.UTC))
         if bucket is None:
             return
@@ -163,7 +181,8 @@ class _Run:
         reported = time.monotonic()
         while (flags := self._flags()) is not None:
             began = time.monotonic()
-            flags._poll.look()  # noqa: SLF001
+            with suppress(Exception):  # what is left after its own care is a log handler's, and polling must go on
+                flags._poll.look()  # noqa: SLF001
             self.answered.set()
             if began - reported >= self._report_every_s:
                 flags._report(_REPORT_DEADLINE_S)  # noqa: SLF001

@@ -22,6 +22,8 @@ from dispatcher.routing.flags.problems import repeated, told
 from dispatcher.routing.flags.sift import TWICE
 
 _NEWEST_VERSION = 2
+_MOST_REVISIONS = 2**63
+_LONGEST_WHY = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ def read_server_document(sifted: bytes, version: str, subject: str, routed: Coll
     revision = meta.get("revisionId") if isinstance(meta, dict) else None
     return ServerDocument(
         document=document,
-        revision=revision if isinstance(revision, int) else 0,
+        # Another number can't be kept, and would stand before all that come after it.
+        revision=revision if isinstance(revision, int) and 0 < revision < _MOST_REVISIONS else 0,
         unknown={name: one.unknown for name, one in judged.items() if one.unknown},
     )
 
@@ -75,16 +78,17 @@ class _Judged:
 def _judge(name: str, raw: dict[str, Any]) -> _Judged:
     read = _read(name, raw)
     if not read.problems and not read.unknown:
-        return _Judged(features=read.features, segments=read.segments, off=_braked(name, raw))
+        return _Judged(features=read.features, segments=read.segments)
     # What would be if the flag weren't off can't be said.
     nothing = {name: _off(name)}
     braked = _braked(name, raw)
     if braked:
         return _Judged(features=nothing, segments={}, off=braked)
     if read.unknown:
-        return _Judged(features=nothing, segments={}, off=read.unknown[0], unknown=read.unknown[0])
+        why = read.unknown[0][:_LONGEST_WHY]  # every decision tells it
+        return _Judged(features=nothing, segments={}, off=why, unknown=why)
     if _parent_presses(name, raw):
-        why = f"a prerequisite switches it off, and for whom can't be read: {read.problems[0]}"
+        why = f"a prerequisite switches it off, and for whom can't be read: {read.problems[0][:_LONGEST_WHY]}"
         return _Judged(features=nothing, segments={}, off=why)
     return _Judged(features={}, segments={}, problems=tuple(read.problems))
 
@@ -173,7 +177,8 @@ def _read_features(entries: list[dict[str, Any]], reading: _Reading) -> None:
 
 
 def _read_segments(raw: dict[str, Any], reading: _Reading) -> None:
-    used = {number for feature in reading.features.values() for rule in feature.rules for number in rule.segments}
+    rules = [rule for feature in reading.features.values() for rule in feature.strategies]
+    used = {number for rule in rules for number in rule.segments}
     given = raw["segments"] if isinstance(raw["segments"], list) else []
     entries = [entry for entry in given if entry["id"] in used]
     for index in range(len(entries)):

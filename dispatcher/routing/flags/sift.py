@@ -1,25 +1,21 @@
 """Taking from a server's document what concerns the routed flags, away from the interpreter that evaluates them.
 
-Parsing JSON holds the interpreter's lock for as long as it takes, and every decision waits meanwhile. So a large
-document is parsed by a short-lived child process; what comes back is a document in the same form that holds the routed
-flags, their parents and the segments that they use.
+A large document is parsed by a short-lived child process; what comes back is a document in the same form that holds the
+routed flags, their parents and the segments that they use.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Collection
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-LARGE = 256 * 1024
-"""From how many bytes on a document is parsed in a child process."""
+from dispatcher.routing.flags.child import LARGE, in_child
+
 TWICE = "\0twice"
 """Stands in an object of which a key stood there twice, with that key as its value."""
-_CHILD_S = 60.0
 _LONGEST_NUMBER = 400
 _REFUSED = 3
 
@@ -56,7 +52,10 @@ def sift_here(content: bytes, routed: Collection[str]) -> bytes:
     segments = document.get("segments", [])
     if isinstance(segments, list):
         segments = [one for one in _objects(segments) if isinstance(one.get("id"), int) and one["id"] in used]
-    sifted = {key: document[key] for key in ("version", "meta", TWICE) if key in document}
+    sifted = {key: document[key] for key in ("version", TWICE) if key in document}
+    meta = document.get("meta")
+    if isinstance(meta, dict):
+        sifted["meta"] = {"revisionId": meta.get("revisionId")}
     return json.dumps({**sifted, "features": kept, "segments": segments}).encode()
 
 
@@ -99,39 +98,14 @@ def _bounded(digits: str) -> int | float:
 
 
 def _sift_in_child(content: bytes, routed: Collection[str]) -> bytes | None:
-    """What the child found; None where no child could be started or it came to nothing.
-
-    It is spoken to through files that have no name. A pipe's end would live on in whatever this process forks
-    meanwhile, and never close.
-    """
-    if not Path(sys.executable or "").name.startswith("python"):
-        return None  # an embedding server, which would start another server
-    arguments = [sys.executable, "-P", "-m", "dispatcher.routing.flags.sift", *routed]
-    try:
-        with _nameless("flags") as given, _nameless("sifted") as taken:
-            given.write(content)
-            given.seek(0)
-            # Without closing descriptors, which are not inherited anyway, Python spawns instead of forking: a fork
-            # would copy this process's locks, and run its hooks.
-            child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                arguments, stdin=given, stdout=taken, stderr=subprocess.DEVNULL, close_fds=False
-            )
-            try:
-                status = child.wait(_CHILD_S)
-            finally:
-                child.kill()
-                child.wait()
-            taken.seek(0)
-            told = taken.read()
-    except (OSError, subprocess.SubprocessError):
+    """What the child found; None where no child could be started or it came to nothing."""
+    ran = in_child("dispatcher.routing.flags.sift", routed, content)
+    if ran is None:
         return None
+    status, told = ran
     if status == _REFUSED:
         raise NoDocumentError(told.decode())
     return told[:-1] if told.endswith(b"\n") else None
-
-
-def _nameless(name: str) -> BinaryIO:
-    return os.fdopen(os.memfd_create(name), "w+b")
 
 
 def main() -> int:

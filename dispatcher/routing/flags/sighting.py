@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from dispatcher.routing.flags.engine import FlagEngine
-from dispatcher.routing.flags.standing import standing_of
+from dispatcher.routing.flags.standing import Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,9 @@ class Sighting:
 
 
 def sighting_of(
-    engine: FlagEngine, flag: str, *, source: str, seen_at: dt.datetime, actor: str | None = None
+    engine: FlagEngine, flag: str, standing: Standing, *, source: str, seen_at: dt.datetime, actor: str | None = None
 ) -> Sighting:
-    """A flag in a state, as whoever made or read the state tells of it."""
+    """A flag in a state, as whoever made or read the state tells of it; `standing` is what it says there."""
     state = engine.state
     return Sighting(
         source=source,
@@ -41,6 +41,6 @@ def sighting_of(
         version=state.version,
         revision=state.revision,
         seen_at=seen_at,
-        standing=standing_of(engine, flag).to_json(),
+        standing=standing.to_json(),
         actor=actor,
     )

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from dispatcher.action.decision import DEFAULT_VARIANT
 from dispatcher.routing.flags.engine import FlagEngine
-from dispatcher.routing.flags.survey import Key, Surveyed, survey
+from dispatcher.routing.flags.named import Key
+from dispatcher.routing.flags.survey import Surveyed, survey
 
 By = Literal["tenant", "conversation", "project"]
 
@@ -85,12 +86,20 @@ class Standing:
 
     def entry(self, tenant: str | None, project: str | None = None) -> Entry:
         """Where the actions of a tenant and project go while the flag is as it is; None is whom no rule names."""
-        if not self.on:
-            return _legacy(tenant, project)
-        held = {(entry.tenant, entry.project): entry for entry in self.entries}
+        return Places(self).entry(tenant, project)
+
+
+class Places:
+    """A standing as something to look many tenants up in."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._held = {(entry.tenant, entry.project): entry for entry in standing.entries} if standing.on else {}
+
+    def entry(self, tenant: str | None, project: str | None = None) -> Entry:
+        """As `Standing.entry`."""
         for key in ((tenant, project), (tenant, None), (None, project), (None, None)):
-            if key in held:
-                return held[key]
+            if key in self._held:
+                return self._held[key]
         return _legacy(tenant, project)
 
 
@@ -113,10 +122,10 @@ def moves(before: Standing | None, after: Standing) -> tuple[Move, ...]:
     keys = {(entry.tenant, entry.project) for entry in after.entries} | {(None, None)}
     if before is not None:
         keys |= {(entry.tenant, entry.project) for entry in before.entries}
-    found = []
+    found, places_before, places_after = [], None if before is None else Places(before), Places(after)
     for tenant, project in keys:
-        was = None if before is None else before.entry(tenant, project)
-        now = after.entry(tenant, project)
+        was = None if places_before is None else places_before.entry(tenant, project)
+        now = places_after.entry(tenant, project)
         if was is None or (was.by, was.shares) != (now.by, now.shares):
             found.append(Move(tenant=tenant, project=project, before=was, after=now))
     return tuple(sorted(found, key=_order))

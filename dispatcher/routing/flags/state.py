@@ -58,7 +58,8 @@ class EngineState:
     """The text for the engine, and what is needed to read its answers.
 
     `fingerprints` holds, for each routed flag, absent ones too, a hash of what decides it, by which its own changes are
-    told from those of other flags; `revision` grows with each edit of the document, as its source counts.
+    told from those of other flags; `revision` grows with each edit of the document, as its source counts. `probes` are
+    scratch flags, each with the one whose rules it has: on for everybody, unless the engine can't read those rules.
     """
 
     version: str
@@ -66,26 +67,37 @@ class EngineState:
     text: str
     flags: Mapping[str, RoutedFlag]
     fingerprints: Mapping[str, str]
+    probes: Mapping[str, str]
+
+
+_LONGEST_TITLE = 200
 
 
 def compile_state(document: FlagDocument, routed: Collection[str], *, revision: int = 0) -> EngineState:
     """Rewrite a document for the engine, with those of the routed flags that it holds."""
     flags: dict[str, RoutedFlag] = {}
     features: dict[str, dict[str, Any]] = {}
+    deciding: set[str] = set()
     for name in sorted(set(routed) & document.features.keys()):
         feature = document.features[name]
         flag, strategies = _routed(feature, document.off.get(name, "" if feature.enabled else _switched_off(name)))
         flags[name] = flag
         features[flag.engine_name] = _feature(flag.engine_name, feature, strategies)
-        for parent in _parents(feature, document):
+        parents = _parents(feature, document)
+        if flag.enabled:
+            deciding |= {flag.engine_name, *(parent.name for parent in parents)}
+        for parent in parents:
             features[parent.name] = _feature(parent.name, parent, [_plain(rule) for rule in parent.rules])
-    text = json.dumps({"version": 2, "features": list(features.values()), "segments": _segments(document.segments)})
+    probes = {f"{name} (probe)": name for name in sorted(deciding)}
+    held = [*features.values(), *(_probe(probe, features[name]) for probe, name in probes.items())]
+    text = json.dumps({"version": 2, "features": held, "segments": _segments(document.segments)})
     return EngineState(
         version=document.version,
         revision=revision,
         text=text,
         flags=flags,
         fingerprints={name: _fingerprint(name, document) for name in sorted(set(routed))},
+        probes=probes,
     )
 
 
@@ -146,6 +158,11 @@ def _feature(name: str, feature: Feature, strategies: list[dict[str, Any]]) -> d
     }
 
 
+def _probe(name: str, feature: dict[str, Any]) -> dict[str, Any]:
+    strategies = [*feature["strategies"], _catch(0, [], [])]
+    return {"name": name, "enabled": True, "strategies": strategies, "variants": [], "dependencies": []}
+
+
 def _variant(variant: VariantWeight) -> dict[str, Any]:
     return variant.model_dump(by_alias=True, exclude_none=True, exclude={"payload", "overrides"})
 
@@ -155,7 +172,7 @@ def _annotated(feature: Feature) -> tuple[list[Arm], list[dict[str, Any]]]:
     rules: list[dict[str, Any]] = []
     catching: list[dict[str, Any]] = []
     for number, rule in enumerate(feature.rules, 1):
-        title = rule.title or f"strategy {number}"
+        title = (rule.title or f"strategy {number}")[:_LONGEST_TITLE]  # every decision tells it
         strategy = _plain(rule)
         rule_arms, left_out = _with_common_share(_arms(title, rule), _left_out(title, rule))
         for variant, arm in zip(strategy["variants"], rule_arms, strict=True):

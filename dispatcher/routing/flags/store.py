@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
+import errno
 import hashlib
 import os
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,14 +44,16 @@ class _Form(BaseModel):
 
 
 class StateStore:
-    """One file in `directory` for one server and token, so that no other environment's state is ever taken for it.
+    """One file in `directory` for one server, token and choice of flags.
+
+    So no other environment's state, and none that was sifted for other flags, is ever taken for it.
 
     The directory is made with mode 0700, and the file with 0600 and replaced as a whole.
     """
 
-    def __init__(self, directory: Path, url: str, token: str) -> None:
+    def __init__(self, directory: Path, url: str, token: str, routed: Collection[str]) -> None:
         self._directory = directory
-        name = hashlib.sha256(f"{url}\n{token}".encode()).hexdigest()[:16]
+        name = hashlib.sha256("\n".join([url, token, *sorted(routed)]).encode()).hexdigest()[:16]
         self.path = directory / f"flags-{name}.json"
 
     def read(self, now: dt.datetime) -> Kept | None:
@@ -60,13 +63,13 @@ class StateStore:
             if content is None:
                 return None
             form = _Form.model_validate_json(content)
-            sifted = base64.b64decode(form.document, validate=True)
         except OSError as error:
             raise UnusableError(f"{self.path} can't be read: {error.strerror}") from None
         except (ValidationError, ValueError):
             raise UnusableError(f"{self.path} doesn't hold a state of flags") from None
         if form.fetched_at > now + _AHEAD:
             raise UnusableError(f"{self.path} is from the future, so its age is unknown")
+        sifted = form.document.encode()
         return Kept(version=form.version, etag=form.etag, fetched_at=min(form.fetched_at, now), sifted=sifted)
 
     def write(self, kept: Kept) -> None:
@@ -76,9 +79,12 @@ class StateStore:
             version=kept.version,
             etag=kept.etag,
             fetched_at=kept.fetched_at,
-            document=base64.b64encode(kept.sifted).decode(),
+            document=kept.sifted.decode(),
         )
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.geteuid() == 0 and self._directory.stat().st_uid != 0:
+            # Such as for `flags show`; the file would be root's then, and the serving process's own no more.
+            raise PermissionError(errno.EPERM, "root leaves the state of another user alone")
         # Several processes may keep the same server's state in the same place.
         fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:

@@ -8,15 +8,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dispatcher.routing.flags.engine import FlagEngine
 from dispatcher.routing.flags.sighting import Sighting, sighting_of
+from dispatcher.routing.flags.standing import standing_of
 
 RETRY_S = 1.0
 """How long to wait after a telling failed, such as with the database away; it doubles up to LONGEST_RETRY_S."""
 LONGEST_RETRY_S = 300.0
-_MOST_WAITING = 1000
+_MOST_WAITING = 100
+"""Each of them keeps a whole state in memory; of more, the oldest are forgotten."""
 
 _logger = logging.getLogger(__name__)
 
@@ -57,8 +60,15 @@ class Teller:
             due = time.monotonic() + self._after_s
             self._waiting += [_Told(engine=engine, flag=flag, at=at, due=due) for flag in flags]
             if not self._telling:
-                self._telling = True
-                threading.Thread(target=self._tell_all, name="flag sightings", daemon=True).start()
+                self._telling = self._begin()
+
+    def _begin(self) -> bool:
+        try:
+            threading.Thread(target=self._tell_all, name="flag sightings", daemon=True).start()
+        except RuntimeError as error:  # no thread to be had; the next flip tries again
+            _logger.warning("flips are not recorded for now: %s", error)
+            return False
+        return True
 
     def after_fork(self) -> None:
         """Forget what the parent's thread was about to tell; it does so itself."""
@@ -75,9 +85,11 @@ class Teller:
         while (told := self._next()) is not None:
             pause.wait(told.due - time.monotonic())
             try:
-                self._tell(sighting_of(told.engine, told.flag, source=self._source, seen_at=told.at))
+                standing = standing_of(told.engine, told.flag)
+                self._tell(sighting_of(told.engine, told.flag, standing, source=self._source, seen_at=told.at))
             except Exception as error:  # noqa: BLE001 - whatever it is, flags are evaluated all the same
-                _logger.warning("flip of %s is not recorded; next try in %.0f s: %s", told.flag, retry_s, error)
+                with suppress(Exception):  # a log handler's own
+                    _logger.warning("flip of %s is not recorded; next try in %.0f s: %s", told.flag, retry_s, error)
                 pause.wait(retry_s)
                 retry_s = min(2 * retry_s, LONGEST_RETRY_S)
                 continue
