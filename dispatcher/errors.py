@@ -11,6 +11,8 @@ serve.
     │  ├─ InvalidFlags           a flag document
     │  ├─ InvalidRecord          a decision record in the records directory
     │  ├─ InvalidImport          a column map, or a line of an imported file
+    │  ├─ InvalidExport          a directory of exported files
+    │  ├─ InvalidAdoption        another application's table, as the one of the log
     │  └─ InvalidSimulation      a simulator's configuration
     ├─ RepositoryUnusable        the repository or commit that an action names can't be read, or isn't the tenant's
     ├─ ConversationContinues     a later turn without the transcript of the earlier ones
@@ -24,6 +26,7 @@ serve.
     ├─ LogUnavailable            the audit log can't take a row, so nothing was spent
     ├─ ProviderUnavailable       the provider can't be asked
     ├─ FlagServerUnavailable     the flag server gives no answer that can be used
+    ├─ StillNeeded               rows that are to be deleted are a registered record's evidence
     ├─ SourceUnreachable         a database that should be read can't be
     ├─ PortInUse                 the simulator's port is taken
     └─ AttemptFailed             raised by ResearchResult.raise_for_status() only
@@ -78,6 +81,14 @@ class InvalidRecord(InvalidInput):
 
 class InvalidImport(InvalidInput):
     """A column map or an imported file can't be used; nothing was imported."""
+
+
+class InvalidExport(InvalidInput):
+    """A directory can't take an export, or what is in it isn't what the log holds."""
+
+
+class InvalidAdoption(InvalidInput):
+    """The log can't be kept in the table that another application has made; nothing of it was changed."""
 
 
 class InvalidSimulation(InvalidInput):
@@ -139,6 +150,10 @@ class ProviderUnavailable(DispatcherError):
 
 class FlagServerUnavailable(DispatcherError):
     """The flag server gives no answer that can be used."""
+
+
+class StillNeeded(DispatcherError):
+    """Rows that are to be deleted are the evidence of a registered record."""
 
 
 class SourceUnreachable(DispatcherError):

@@ -48,11 +48,16 @@ def _band_problems(rates: list[Rates]) -> Iterator[str]:
 
 
 class PriceTable(Strict):
-    """Prices of all known models, with the day from which each holds; read from `policies/prices.yml`."""
+    """Prices of all known models, with the day from which each holds; read from `policies/prices.yml`.
+
+    `session_hour` is the price of an hour of a managed session's running time, `web_search` that of one web search by
+    the provider, on either path.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     version: str = Field(min_length=1)
     session_hour: int = Field(ge=0)
+    web_search: int = Field(ge=0)
     aliases: dict[str, str]
     models: dict[str, Annotated[list[Rates], Field(min_length=1)]]
 
@@ -103,6 +108,10 @@ class PriceTable(Strict):
     def runtime_cost_nanousd(self, active_ms: int) -> int:
         """The price of a managed session's running time, rounded half up to the nano-dollar."""
         return (2 * active_ms * self.session_hour + MS_PER_HOUR) // (2 * MS_PER_HOUR)
+
+    def search_cost_nanousd(self, searches: int) -> int:
+        """The price of web searches that the provider ran; what it fetches has none."""
+        return searches * self.web_search
 
     def _rates(self, model: str, usage: Usage, on: dt.date) -> Rates | None:
         prompt = usage.prompt_tokens

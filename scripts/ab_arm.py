@@ -15,7 +15,7 @@ from typing import Any
 
 from dispatcher.action.request import Repository, ResearchAction
 from dispatcher.settings import load_settings
-from dispatcher.wiring import build_dispatcher
+from dispatcher.wiring.serving import build_dispatcher
 
 _COLUMNS = (
     "origin, time_scale, variant, reason, variant_hash, output_valid, "

@@ -20,6 +20,9 @@ import dispatcher.prices  # noqa: F401
 freezegun.configure(extend_ignore_list=["asyncio"])
 
 if TYPE_CHECKING:
+    from database_servers import Place
+    from databases import Databases
+
     from dispatcher.settings import Settings
     from dispatcher.simulator.server import Simulator
 
@@ -80,3 +83,53 @@ def live_settings(live_simulator: Simulator, tmp_path: Path) -> Settings:
         adrs_dir=PROJECT / "adrs",
         ANTHROPIC_BASE_URL=live_simulator.base_url,
     )
+
+
+@pytest.fixture(scope="session")
+def database_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """A real PostgreSQL and a real MariaDB, shared by the workers of a run."""
+    from database_servers import running_servers, why_absent  # noqa: PLC0415 - only what needs it pays for it
+
+    absent = why_absent()
+    if absent and os.environ.get("CI"):
+        pytest.fail(absent)
+    if absent:
+        pytest.skip(absent)
+    base = tmp_path_factory.getbasetemp()
+    with running_servers((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "databases") as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def database_places(database_servers: Databases) -> Iterator[dict[str, Place]]:
+    """A database of each server, for this process."""
+    from database_servers import SERVERS, Place  # noqa: PLC0415 - as above
+
+    places = {name: Place(database_servers, name) for name in SERVERS}
+    yield places
+    for place in places.values():
+        place.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty log on every engine in turn; on SQLite the file isn't there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/log/dispatcher.db"
+    places: dict[str, Place] = request.getfixturevalue("database_places")
+    return places[request.param].migrated()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def any_bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table on every engine in turn; on SQLite the file isn't there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/dispatcher.db"
+    places: dict[str, Place] = request.getfixturevalue("database_places")
+    return places[request.param].bare()
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server_url(request: pytest.FixtureRequest, database_places: dict[str, Place]) -> str:
+    """The URL of an empty log on every server in turn."""
+    return database_places[request.param].migrated()

@@ -19,6 +19,7 @@ def _document(**changes: Any) -> dict[str, Any]:
         "schema": 1,
         "version": "v",
         "session_hour": 1,
+        "web_search": 1,
         "aliases": {},
         "models": {"m": [rates | changes.pop("rates", {})]},
     }
@@ -73,6 +74,7 @@ BANDS = """\
 schema: 1
 version: v
 session_hour: 1
+web_search: 1
 aliases: {}
 models:
   n:
@@ -118,7 +120,7 @@ def test_the_prices_of_a_day_must_cover_every_prompt_exactly_once(
 ) -> None:
     found = problems(written, _bands(*stated)).splitlines()
 
-    assert found == [f"line 8: models.m: of the prices since {text}" for text in expected]
+    assert found == [f"line 9: models.m: of the prices since {text}" for text in expected]
 
 
 def test_prices_of_several_days_and_bands_are_read(written: Path) -> None:
@@ -128,7 +130,7 @@ def test_prices_of_several_days_and_bands_are_read(written: Path) -> None:
 
 
 def test_a_model_that_stands_twice_is_refused(written: Path) -> None:
-    assert problems(written, _bands((1, None)) + "  n: []\n") == "line 10: the key n stands here a second time"
+    assert problems(written, _bands((1, None)) + "  n: []\n") == "line 11: the key n stands here a second time"
 
 
 def test_all_problems_of_a_file_are_listed_at_once(written: Path) -> None:

@@ -197,6 +197,11 @@ def test_half_a_nano_dollar_is_rounded_up() -> None:
     assert [odd.runtime_cost_nanousd(active_ms) for active_ms in (1, 2, 3)] == [1, 1, 2]
 
 
+def test_a_thousand_web_searches_cost_ten_dollars() -> None:
+    assert PRICES.search_cost_nanousd(1_000) == 10 * 10**9
+    assert PRICES.search_cost_nanousd(0) == 0
+
+
 def _alone(spent: Usage, name: str) -> Usage:
     tokens = getattr(spent, name)
     written = tokens if name.startswith("cache_creation") else 0

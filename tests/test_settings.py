@@ -110,6 +110,20 @@ def test_a_kill_file_below_a_file_counts_as_it_is_not_plainly_absent(tmp_path):
     assert look_at_kill_switch(tmp_path / "policies" / "KILL") is not None
 
 
+def test_a_link_to_nothing_in_the_kill_files_place_counts(tmp_path):
+    (tmp_path / "KILL").symlink_to(tmp_path / "gone")
+
+    assert look_at_kill_switch(tmp_path / "KILL") == (str(tmp_path / "KILL"), "unreadable: a link to nothing")
+
+
+def test_of_a_long_value_the_beginning_is_told(tmp_path, monkeypatch):
+    (tmp_path / "KILL").write_text("x" * 100_000)
+    of_file = look_at_kill_switch(tmp_path / "KILL")
+    monkeypatch.setenv("DISPATCHER_FORCE_PATH", "x" * 100_000)
+
+    assert [len(seen[1]) for seen in (of_file, look_at_kill_switch(tmp_path / "KILL"))] == [200, 200]
+
+
 def test_the_switch_is_looked_at_on_every_call(tmp_path):
     kill_file = Path(tmp_path / "KILL")
     before = look_at_kill_switch(kill_file)

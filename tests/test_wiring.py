@@ -11,7 +11,8 @@ import pytest
 from dispatcher import Repository, ResearchAction
 from dispatcher.errors import InvalidFlags, InvalidPolicy, NoApiKey
 from dispatcher.settings import load_settings
-from dispatcher.wiring import build_dispatcher, build_router
+from dispatcher.wiring.routers import build_router
+from dispatcher.wiring.serving import build_dispatcher
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from dispatcher.action.decision import PathName
 
+SHORTEST_KEEPING = dt.timedelta(days=32)
+"""How long rows of the log are kept at least: a budget of the month is held against the sum over them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -55,13 +58,22 @@ class Keeping:
     max_bytes: int
 
 
+class Redaction(StrEnum):
+    """What is taken out of content before it is kept; closed."""
+
+    CREDENTIALS = "credentials"
+    """Keys and tokens in the forms that providers give them, private keys, a password in an address."""
+    EMAIL_ADDRESSES = "email_addresses"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conduct:
     """How the actions of a feature are carried out.
 
     `concurrency` bounds the attempts of a path that run at once in one process; `queue` those that wait. A tenant that
     `budgets` doesn't name has `default_budget`; None is no budget. `conversations` and `results` are None where that
-    content isn't kept. A managed session is used again for a later turn within `session_ttl` of its latest one.
+    content isn't kept, and what `redact` names is taken out of it before. A managed session is used again for a later
+    turn within `session_ttl` of its latest one.
     """
 
     retries: RetryPolicy
@@ -73,6 +85,7 @@ class Conduct:
     conversations: Keeping | None
     results: Keeping | None
     session_ttl: dt.timedelta
+    redact: tuple[Redaction, ...] = (Redaction.CREDENTIALS,)
 
     def budget_of(self, tenant: str) -> Budget | None:
         """The tenant's budget; None where it has none."""

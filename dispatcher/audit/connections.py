@@ -7,13 +7,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from dispatcher.audit.trouble import is_deadlock
 from dispatcher.errors import DispatcherError
 
 T = TypeVar("T")
+
+_DEADLOCKS = 20
 
 
 class Connections:
@@ -26,19 +29,24 @@ class Connections:
         self._no_fork: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if engine.dialect.name == "sqlite":
             self._no_fork = lock = threading.Lock()
-            _close_before_forks(weakref.ref(self), lock)
+            close_before_forks(weakref.ref(self), lock)
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Do the work on this thread's connection, and once more on a new one where the connection broke.
 
-        An error of this package leaves the connection as it is; any other one ends it.
+        Work that the database gave up for another's, because each held what the other waited for, is done again, too:
+        up to `_DEADLOCKS` times. An error of this package leaves the connection as it is; any other one ends it.
         """
-        try:
-            return self._attempt(work)
-        except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return self._attempt(work)
+        broken = deadlocks = 0
+        while True:
+            try:
+                return self._attempt(work)
+            except sa.exc.DBAPIError as error:
+                broken += error.connection_invalidated
+                deadlocks += is_deadlock(error)
+                again = (error.connection_invalidated and broken == 1) or is_deadlock(error)
+                if not again or deadlocks > _DEADLOCKS:
+                    raise
 
     def once(self, work: Callable[[sa.Connection], T]) -> T:
         """Do the work on a connection that isn't kept: for threads that come and go."""
@@ -94,13 +102,51 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
     connection.exec_driver_sql("COMMIT")
 
 
-def _close_before_forks(connections: weakref.ref[Connections], lock: threading.Lock) -> None:
-    # SQLite notes in the memory of the process which locks the process holds on a file. A child inherits the notes but
-    # not the locks: its own connections would wait for its parent's for ever, or write to a WAL file that the parent
-    # takes for its own and deletes. So no connection to the file is open while the process forks.
-    def before() -> None:
-        lock.acquire()
-        if (alive := connections()) is not None:
-            alive.part_with_file()
+class HoldsFile(Protocol):
+    """What has connections to a SQLite file."""
 
-    os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=lock.release)
+    def part_with_file(self) -> None:
+        """Close every connection; the next statement opens one again."""
+
+
+def close_before_forks(holder: weakref.ref[HoldsFile], lock: threading.Lock) -> None:
+    """Close the connections to a SQLite file before the process forks, holding the lock that guards them meanwhile."""
+    _before_forks.add(holder, lock)
+
+
+class _BeforeForks:
+    """Whose connections are closed before a fork.
+
+    SQLite notes in the memory of the process which locks the process holds on a file. A child inherits the notes but
+    not the locks: its own connections would wait for its parent's for ever, or write to a WAL file that the parent
+    takes for its own and deletes. So no connection to the file is open while the process forks, nor is any holder added
+    by another thread.
+    """
+
+    def __init__(self) -> None:
+        self._adding = threading.Lock()
+        self._holders: list[tuple[weakref.ref[HoldsFile], threading.Lock]] = []
+        self._held: list[threading.Lock] = []
+
+    def add(self, holder: weakref.ref[HoldsFile], lock: threading.Lock) -> None:
+        with self._adding:
+            self._holders = [other for other in self._holders if other[0]() is not None] + [(holder, lock)]
+
+    def before(self) -> None:
+        self._adding.acquire()
+        for holder, lock in self._holders:
+            lock.acquire()
+            self._held.append(lock)
+            if (alive := holder()) is not None:
+                alive.part_with_file()
+
+    def after(self) -> None:
+        while self._held:
+            self._held.pop().release()
+        self._adding.release()
+
+
+_before_forks = _BeforeForks()
+os.register_at_fork(
+    before=_before_forks.before, after_in_parent=_before_forks.after, after_in_child=_before_forks.after
+)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from dispatcher.audit.record import Kept
 from dispatcher.audit.tables import conversations, logs, results
+from dispatcher.audit.tables import idempotency_keys as keys
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +23,26 @@ _OF_THE_ROW = ("log_id", "tenant", "feature", "dispatch_id", "conversation_id", 
 def keep(connection: sa.Connection, log_id: str, kept: Kept, ended_at: dt.datetime) -> None:
     """Write the content under the keys that the row itself has; what has none there, or doesn't fit, isn't kept.
 
-    Belongs to the transaction that ends the row. A row ends once, so nobody else writes under its keys meanwhile. What
-    else of the tenant and feature has expired is deleted, at most `MOST_DELETED` rows of each table.
+    Belongs to the transaction that ends the row. A row ends once, so nobody else writes under its keys meanwhile; where
+    it was given up for lost and another dispatch took its idempotency key, the result is that one's. What else of the
+    tenant and feature has expired is deleted, at most `MOST_DELETED` rows of each table.
     """
     columns = (logs.c[name] for name in _OF_THE_ROW)
     row = dict(connection.execute(sa.select(*columns).where(logs.c.log_id == log_id)).mappings().one())
     if kept.turn is not None and row["turn"] is not None and _fits(connection, row, kept, ended_at):
         _put(connection, conversations, row, kept.turn, ended_at, kept.turn_expires_at)
-    if kept.result is not None and row["idempotency_key"] is not None and _size(kept.result, log_id) is not None:
+    if kept.result is not None and _holds_key(connection, row) and _size(kept.result, log_id) is not None:
         _put(connection, results, row, kept.result, ended_at, kept.result_expires_at)
     # After the row's own content, because an insert after another's row was found gone can deadlock on MariaDB.
     for table in (conversations, results):
         _delete_expired(connection, table, row, ended_at)
+
+
+def _holds_key(connection: sa.Connection, row: dict[str, Any]) -> bool:
+    if row["idempotency_key"] is None:
+        return False
+    its_own = (keys.c[name] == row[name] for name in ("tenant", "feature", "idempotency_key", "dispatch_id"))
+    return connection.execute(sa.select(keys.c.log_id).where(*its_own)).first() is not None
 
 
 def _delete_expired(connection: sa.Connection, table: sa.Table, row: dict[str, Any], now: dt.datetime) -> None:

@@ -11,13 +11,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatcher.audit import migrate
+from dispatcher.audit.rights import granting
 from dispatcher.audit.trouble import named, reason_of, unusable_path
-from dispatcher.errors import SourceUnreachable
+from dispatcher.errors import DispatcherError, SourceUnreachable
 
 _BUSY_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 10
 _WAL_ATTEMPTS = 200
 _WAL_PAUSE_S = 0.05
 _FORM = "write it as sqlite:////absolute/path/to/file.db or postgresql+psycopg://user@host/name"
+_DRIVERS = {
+    "postgresql": "install dispatcher[postgresql] and write postgresql+psycopg://…",
+    "mysql": "install dispatcher[mariadb] and write mysql+pymysql://…",
+    "mariadb": "install dispatcher[mariadb] and write mariadb+pymysql://…",
+}
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -33,6 +40,8 @@ def open_engine(url: str) -> sa.Engine:
         revision = _revision(engine)
         if revision != migrate.head():
             if engine.dialect.name != "sqlite":
+                with engine.connect() as connection:
+                    migrate.refuse_other_table(connection)
                 state = "it has no schema yet" if revision is None else f"its schema {revision} is an older one"
                 raise _unreachable(engine.url, f"{state}; run `dispatcher migrate`")
             migrate.upgrade(engine)
@@ -49,26 +58,56 @@ def open_existing(url: str) -> sa.Engine | None:
     return engine if is_there else None
 
 
-def migrate_database(url: str) -> str | None:
-    """Bring a database to the newest schema; returns the revision it had. Raises SourceUnreachable."""
+def migrate_database(url: str, *, adopt: bool = False) -> str | None:
+    """Bring a database to the newest schema; returns the revision it had.
+
+    With `adopt` the log is kept in the table that another application has made. Raises SourceUnreachable, and
+    InvalidAdoption where the table can't hold the log.
+    """
     engine = connect(url)
     with _reaching(engine):
-        _begin_file(engine)
+        _begin_file(engine, adopt=adopt)
         revision = _revision(engine)
-        if revision != migrate.head():
-            migrate.upgrade(engine)
+        migrate.upgrade(engine, adopt=adopt)
     engine.dispose()
     return revision
 
 
-def pending_migration(url: str) -> str:
-    """The statements that would migrate a database; writes and creates nothing. Raises SourceUnreachable."""
+def restore_triggers(url: str) -> list[str]:
+    """Make again what somebody has taken away of a database of the newest schema; returns what that was.
+
+    Raises SourceUnreachable.
+    """
+    engine = connect(url)
+    with _reaching(engine):
+        missing = migrate.restore_triggers(engine)
+    engine.dispose()
+    return missing
+
+
+def pending_migration(url: str, *, adopt: bool = False) -> str:
+    """The statements that would migrate a database; writes and creates nothing. Raises as `migrate_database` does."""
     engine = connect(url)
     with _reaching(engine):
         _refuse_unusable_path(engine)
         _revision(engine)
-        statements = migrate.pending_sql(engine)
+        statements = migrate.pending_sql(engine, adopt=adopt)
     engine.dispose()
+    return statements
+
+
+def granted(url: str, role: str, *, dry_run: bool) -> list[str]:
+    """Give a role what serving needs, in a database of the newest schema, or don't; returns the statements.
+
+    Raises SourceUnreachable, and InvalidSettings where there are no roles.
+    """
+    engine = connect(url)
+    with _reaching(engine):
+        with engine.begin() as connection:
+            statements = granting(connection, role)
+            for statement in () if dry_run else statements:
+                connection.exec_driver_sql(statement)
+        engine.dispose()
     return statements
 
 
@@ -82,17 +121,19 @@ def connect(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S}
     else:
-        options["pool_pre_ping"] = True
+        # A host that answers nothing is as good as none; the network's own patience is minutes.
+        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
     try:
         engine = sa.create_engine(parsed, **options)
     except sa.exc.NoSuchModuleError:
         raise SourceUnreachable(f"no database is known as {parsed.drivername!r}; {_FORM}") from None
     except ModuleNotFoundError as error:
-        raise _unreachable(parsed, f"its driver {error.name} isn't installed; install it") from None
+        fix = _DRIVERS.get(parsed.get_backend_name(), "install it")
+        raise _unreachable(parsed, f"its driver {error.name} isn't installed; {fix}") from None
     if engine.dialect.is_async:
         raise _unreachable(parsed, f"{parsed.drivername} is an asynchronous driver; name a synchronous one")
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_up_sqlite)
+    if (set_up := _SET_UP.get(engine.dialect.name)) is not None:
+        sa.event.listen(engine, "connect", set_up)
     return engine
 
 
@@ -117,6 +158,30 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _set_up_postgresql(connection: Any, _record: object) -> None:
+    _in_utc(connection, "SET TIME ZONE 'UTC'")
+
+
+def _set_up_mysql(connection: Any, _record: object) -> None:
+    _in_utc(connection, "SET time_zone = '+00:00'")
+
+
+def _in_utc(connection: Any, statement: str) -> None:
+    # A TIMESTAMP of another application's table means a moment in the session's time zone.
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
+    connection.commit()
+
+
+_SET_UP = {
+    "sqlite": _set_up_sqlite,
+    "postgresql": _set_up_postgresql,
+    "mysql": _set_up_mysql,
+    "mariadb": _set_up_mysql,
+}
+
+
 @contextmanager
 def _reaching(engine: sa.Engine) -> Iterator[None]:
     try:
@@ -124,12 +189,15 @@ def _reaching(engine: sa.Engine) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, OSError) as error:
         engine.dispose()
         raise _unreachable(engine.url, reason_of(error, engine.url)) from None
-    except SourceUnreachable:
+    except migrate.Unmigrated as error:
+        engine.dispose()
+        raise _unreachable(engine.url, str(error)) from None
+    except DispatcherError:
         engine.dispose()
         raise
 
 
-def _begin_file(engine: sa.Engine) -> None:
+def _begin_file(engine: sa.Engine, *, adopt: bool = False) -> None:
     if engine.dialect.name != "sqlite":
         return
     _refuse_unusable_path(engine)
@@ -137,7 +205,7 @@ def _begin_file(engine: sa.Engine) -> None:
         Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unreachable(engine.url, f"its directory can't be created: {error.strerror}") from None
-    if _switch_to_wal(engine) != "wal":
+    if _switch_to_wal(engine, adopt=adopt) != "wal":
         raise _unreachable(engine.url, "its file system has no write-ahead log; put the file on a local disk")
 
 
@@ -147,10 +215,13 @@ def _refuse_unusable_path(engine: sa.Engine) -> None:
         raise _unreachable(engine.url, problem)
 
 
-def _switch_to_wal(engine: sa.Engine) -> str:
+def _switch_to_wal(engine: sa.Engine, *, adopt: bool) -> str:
     for attempt in range(1, _WAL_ATTEMPTS + 1):
         try:
             with engine.connect() as connection:
+                if not adopt:
+                    # The mode stays with the file, which may be another application's.
+                    migrate.refuse_other_table(connection)
                 return str(connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar())
         except sa.exc.OperationalError as error:
             # SQLite refuses at once, without the busy timeout, where two processes switch the mode of a new file.

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from dispatcher.audit import append_only
+from dispatcher.audit.adoption import OtherTable, names_of_log, other_table, refuse_unfit
+from dispatcher.audit.tables import logs
+from dispatcher.audit.trial import open_and_end
+from dispatcher.audit.trouble import is_denied, reason_of
+from dispatcher.errors import InvalidAdoption
+
+_LOCK_NUMBER = 0x6469737061746368
+_LOCK_WAIT_S = 600
+
+
+class Unmigrated(Exception):
+    """The database isn't migrated, for a reason that is told after its name."""
 
 
 def head() -> str:
@@ -21,36 +37,150 @@ def known() -> list[str]:
 
 def current(engine: sa.Engine) -> str | None:
     """The revision a database is at; None where it was never migrated. Never creates a file."""
-    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
+    if _is_missing_file(engine):
         return None
     with engine.connect() as connection:
-        return _current(connection)
+        return revision_of(connection)
 
 
-def upgrade(engine: sa.Engine) -> None:
+def upgrade(engine: sa.Engine, *, adopt: bool = False) -> None:
     """Migrate to the newest revision, in one transaction where the engine has transactional DDL.
 
-    Several processes may do so at once: the first one migrates, the others wait and find nothing to do.
+    Several processes may do so at once: the first one migrates, the others wait and find nothing to do. What keeps
+    rows as they are is away while migrations run, and made anew after them. A table that another application has made
+    is adopted only where that is asked for. Raises InvalidAdoption, or Unmigrated where it wasn't.
     """
     from dispatcher.audit.migrations import runner  # noqa: PLC0415 -- Alembic costs an import only where it is used
 
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            # The driver begins no transaction for DDL; IMMEDIATE takes the write lock before the revision is read.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        if _current(connection) != head():
-            runner.upgrade(connection)
+    with engine.begin() as connection, _alone(connection):
+        revision, other = revision_of(connection), other_table(connection)
+        _refuse_misunderstanding(revision, other, adopt=adopt)
+        if revision == head():
+            return
+        if other is not None:
+            refuse_unfit(connection, other)
+        _run(connection, append_only.removing(engine.dialect.name))
+        runner.upgrade(connection, names_of_log(connection), adopted=other is not None)
+        _run(connection, append_only.making(engine.dialect.name))
+        if other is not None:
+            _refuse_unwritable(connection)
 
 
-def pending_sql(engine: sa.Engine) -> str:
-    """The statements that `upgrade` would run; empty where there is nothing to do."""
+def restore_triggers(engine: sa.Engine) -> list[str]:
+    """Make the triggers anew where some are missing; returns the missing ones. The schema is the newest.
+
+    A role that may not make them, which on MariaDB may not see them either, changes nothing.
+    """
+    dialect = engine.dialect.name
+    try:
+        with engine.begin() as connection, _alone(connection):
+            missing = append_only.missing(connection)
+            if missing:
+                _run(connection, [*append_only.removing(dialect), *append_only.making(dialect)])
+            return missing
+    except sa.exc.DBAPIError as error:
+        if not is_denied(error):
+            raise
+        return []
+
+
+def pending_sql(engine: sa.Engine, *, adopt: bool = False) -> str:
+    """The statements that `upgrade` would run; empty where there is nothing to do. Raises as `upgrade` does."""
     from dispatcher.audit.migrations import runner  # noqa: PLC0415 -- as above
 
-    revision = current(engine)
-    return "" if revision == head() else runner.upgrade_sql(engine.dialect.name, revision)
+    if _is_missing_file(engine):
+        _refuse_misunderstanding(None, None, adopt=adopt)
+        return _whole_script(engine.dialect.name, None, runner.upgrade_sql(engine.dialect.name, None))
+    with engine.connect() as connection:
+        revision, other = revision_of(connection), other_table(connection)
+        _refuse_misunderstanding(revision, other, adopt=adopt)
+        if revision == head():
+            return ""
+        if other is not None:
+            refuse_unfit(connection, other)
+        names = names_of_log(connection)
+    dialect = engine.dialect.name
+    return _whole_script(dialect, revision, runner.upgrade_sql(dialect, revision, names, adopted=other is not None))
 
 
-def _current(connection: sa.Connection) -> str | None:
+def refuse_other_table(connection: sa.Connection) -> None:
+    """Raise Unmigrated for a database in which another application keeps an `ai_outbound_logs`."""
+    if revision_of(connection) is None and other_table(connection) is not None:
+        _refuse_misunderstanding(None, other_table(connection), adopt=False)
+
+
+def _refuse_misunderstanding(revision: str | None, other: OtherTable | None, *, adopt: bool) -> None:
+    if other is not None and revision is None and not adopt:
+        raise Unmigrated(
+            f"it has a table {logs.name} of another application; name another database, or let the log be kept in that "
+            "table: dispatcher migrate --adopt --dry-run"
+        )
+    if other is None and adopt:
+        problem = f"there is no table {logs.name} of another application; leave --adopt out"
+        raise InvalidAdoption("the database", [problem])
+
+
+def _refuse_unwritable(connection: sa.Connection) -> None:
+    """Raise InvalidAdoption where the other application's rules keep a row from being opened and ended."""
+    try:
+        open_and_end(connection)
+    except sa.exc.DBAPIError as error:
+        problem = f"it refuses a row of the log: {reason_of(error, connection.engine.url)}"
+        raise InvalidAdoption(f"the table {logs.name} can't be adopted", [problem]) from None
+
+
+def _whole_script(dialect: str, since: str | None, migrations: str) -> str:
+    before = [] if since is None else append_only.removing(dialect)
+    return "".join((_script(before, dialect), migrations, _script(append_only.making(dialect), dialect)))
+
+
+def _run(connection: sa.Connection, statements: list[str]) -> None:
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+
+
+def _script(statements: list[str], dialect: str) -> str:
+    """The statements as the engine's own command line reads them."""
+    if dialect not in {"mysql", "mariadb"}:
+        return "".join(f"\n{statement};\n" for statement in statements)
+    # A trigger has semicolons of its own, at which that command line would end it.
+    written = "".join(f"\n{statement} $$\n" for statement in statements)
+    return f"\nDELIMITER $$\n{written}\nDELIMITER ;\n" if statements else ""
+
+
+@contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Wait for others that migrate the database, and hold off further ones."""
+    match connection.dialect.name:
+        case "sqlite":
+            # The driver begins no transaction for DDL; IMMEDIATE takes the write lock before the revision is read.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        case "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        case "mysql" | "mariadb":
+            # Of the session and not of the transaction, which every statement of DDL ends. A lock's name is one for
+            # all databases of the server.
+            name = sa.func.sha1(sa.func.concat("dispatcher.migrate ", sa.func.database()))
+            if connection.execute(sa.select(sa.func.get_lock(name, _LOCK_WAIT_S))).scalar() != 1:
+                raise Unmigrated(f"another program has been migrating it for {_LOCK_WAIT_S} s; look at that one")
+            try:
+                yield
+                # The last revision is noted after the last DDL; the next one must read it.
+                connection.exec_driver_sql("COMMIT")
+            finally:
+                # A connection that broke has lost its lock, and its own error is the one to be told.
+                with suppress(sa.exc.SQLAlchemyError):
+                    connection.execute(sa.select(sa.func.release_lock(name)))
+            return
+    yield
+
+
+def _is_missing_file(engine: sa.Engine) -> bool:
+    return engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists()
+
+
+def revision_of(connection: sa.Connection) -> str | None:
+    """The revision that a connection's database is at; None where it was never migrated."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()

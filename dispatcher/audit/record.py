@@ -6,12 +6,10 @@ The fields are the columns of `ai_outbound_logs`; a test pins the two to each ot
 from __future__ import annotations
 
 import datetime as dt
-import os
 import secrets
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status, UsageQuality
 from dispatcher.action.transcript import TranscriptForm
@@ -232,12 +230,3 @@ def new_log_id() -> str:
     value = value & ~(0x3 << 62) | 0x2 << 62
     digits = f"{value:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def this_owner() -> str:
-    """Who writes a row: host, boot id, pid namespace, pid and process start, so that a sweeper can tell if it lives."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    namespace = str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
-    # The second field is the program's name in parentheses and may hold blanks; the start time is field 22.
-    start = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    return "/".join((os.uname().nodename, boot, namespace, str(os.getpid()), start))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.tables import registrations
-from dispatcher.audit.trouble import named, reason_of
-from dispatcher.errors import SourceUnreachable
+from dispatcher.audit.trouble import reaching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +37,7 @@ def registrations_of(engine: sa.Engine, record: str, origin: Origin) -> tuple[Re
         .where(registrations.c.record == record, registrations.c.origin == origin.value)
         .order_by(registrations.c.epoch)
     )
-    with _reachable(engine), engine.connect() as connection:
+    with reaching(engine), engine.connect() as connection:
         return tuple(
             Registration(
                 record=row.record,
@@ -68,18 +65,8 @@ def append_registration(engine: sa.Engine, registration: Registration) -> bool:
         block=registration.block,
     )
     try:
-        with _reachable(engine), engine.begin() as connection:
+        with reaching(engine), engine.begin() as connection:
             connection.execute(statement)
     except sa.exc.IntegrityError:
         return False
     return True
-
-
-@contextmanager
-def _reachable(engine: sa.Engine) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError:
-        raise
-    except sa.exc.SQLAlchemyError as error:
-        raise SourceUnreachable(f"{named(engine.url)} can't be used: {reason_of(error, engine.url)}") from None

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 _PREFIX = "given_"
 STARTED: sa.ColumnElement[str] = sa.literal_column("'started'")
 """The status of an open row, as a part of the statement's text."""
+LOST: sa.ColumnElement[str] = sa.literal_column("'lost'")
+"""The status of a row that a sweep gave up."""
 
 
 def given(column: sa.Column[Any]) -> sa.BindParameter[Any]:

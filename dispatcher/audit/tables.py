@@ -44,7 +44,8 @@ logs = sa.Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("deadline_at", UtcDateTime),
-    Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+    # Written by every INSERT, as in another application's table that was adopted the column has no default.
+    Column("recorded_at", UtcDateTime, nullable=False, default=DatabaseNow(), server_default=DatabaseNow()),
     Column("landed_at", UtcDateTime),
     Column("swept_at", UtcDateTime),
     Column("owner", sa.String(255)),
@@ -91,6 +92,7 @@ logs = sa.Table(
     Column("cache_creation_1h_input_tokens", sa.BigInteger),
     Column("output_tokens", sa.BigInteger),
     Column("usage_quality", sa.String(20)),
+    Column("usage_unavailable_reason", sa.String(120)),
     Column("first_call_input_tokens", sa.BigInteger),
     Column("first_call_cache_read_input_tokens", sa.BigInteger),
     Column("first_call_cache_creation_input_tokens", sa.BigInteger),
@@ -130,6 +132,13 @@ logs = sa.Table(
     sa.Index("ix_ai_outbound_logs_feature_origin_created_at", "feature", "origin", "created_at"),
     # What a tenant has spent since a moment is summed in the transaction that opens a row.
     sa.Index("ix_ai_outbound_logs_tenant_feature_origin_created_at", "tenant", "feature", "origin", "created_at"),
+    # A sweep looks for the few rows that are still open; where an engine has partial indexes, it holds no others.
+    sa.Index(
+        "ix_ai_outbound_logs_status_deadline_at",
+        *("status", "deadline_at"),
+        postgresql_where=sa.text("status = 'started'"),
+        sqlite_where=sa.text("status = 'started'"),
+    ),
 )
 """One row per attempt."""
 
@@ -245,3 +254,60 @@ flag_changes = sa.Table(
     sa.UniqueConstraint("source", "flag", "sequence", name="uq_flag_changes_sequence"),
 )
 """Append-only: the states of a flag one after the other, as the processes that ask it saw them. `standing` is JSON."""
+
+adjustments = sa.Table(
+    "ai_outbound_adjustments",
+    metadata,
+    # Of two programs that adjust a row at once, one appends; the other one looks again. The key begins with the tenant,
+    # by which rows can be distributed.
+    Column("tenant", _exact(120), primary_key=True),
+    Column("log_id", sa.String(36), primary_key=True),
+    Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    Column("kind", sa.String(16), nullable=False),
+    Column("reason", sa.String(40), nullable=False),
+    Column("amount_nanousd", sa.BigInteger, nullable=False),
+    Column("cost_nanousd", sa.BigInteger, nullable=False),
+    Column("price_version", sa.String(64)),
+    Column("platform_list_cost_nanousd", sa.BigInteger),
+    Column("adjusted_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+    sa.Index("ix_ai_outbound_adjustments_log_id", "log_id"),
+)
+"""Append-only: what is added to the cost of ended rows, which themselves never change."""
+
+log_gaps = sa.Table(
+    "ai_outbound_log_gaps",
+    metadata,
+    Column("gap_id", _exact(36), primary_key=True),
+    Column("feature", _exact(120), nullable=False),
+    Column("origin", _exact(16), nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Column("dispatches", sa.Integer, nullable=False),
+    Column("owner", _exact(255), nullable=False),
+    Column("reason", _exact(255), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+)
+"""Append-only: spans of time in which dispatches of a feature and origin were answered that no row tells of.
+
+`dispatches` says how many, 1 at least; both ends of the span are moments in which one was made.
+"""
+
+verdicts = sa.Table(
+    "verdicts",
+    metadata,
+    Column("verdict_id", _exact(36), primary_key=True),
+    Column("record", _exact(64), nullable=False),
+    Column("origin", _exact(16), nullable=False),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("epoch", sa.Integer),
+    Column("verdict", _exact(16), nullable=False),
+    Column("document", _LONG_TEXT, nullable=False),
+    Column("record_hash", _exact(64), nullable=False),
+    Column("sql_hash", _exact(64), nullable=False),
+    Column("rows_hash", _exact(64), nullable=False),
+    Column("result_hash", _exact(64), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
+    # The same verdict on the same rows at the same moment is one, whoever reaches it again.
+    sa.UniqueConstraint("record", "origin", "as_of", "result_hash", name="uq_verdicts_result"),
+)
+"""Append-only: the verdicts that were reached. `document` is the verdict's canonical JSON, `epoch` NULL without one."""

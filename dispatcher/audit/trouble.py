@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+
+from dispatcher.errors import SourceUnreachable
 
 _SQLITE = {
     "SQLITE_BUSY": "another program holds it locked; wait for that program or stop it",
@@ -18,6 +22,16 @@ _SQLITE = {
     "SQLITE_PERM": "permission denied; give this user the right to write",
     "SQLITE_READONLY": "it is read-only; give this user the right to write to the file and its directory",
 }
+
+# MySQL's and MariaDB's numbers. Their own words for these would show what a row holds.
+_MYSQL = {
+    1062: "a row with the same key is there already",
+    1264: "a number is too large for its column",
+    1292: "a value doesn't fit its column",
+    1366: "a text holds what the column's character set doesn't have",
+}
+_MYSQL_DEADLOCK, _POSTGRESQL_DEADLOCK = 1213, "40P01"
+_MYSQL_DENIED, _POSTGRESQL_DENIED = {1044, 1142, 1143, 1370}, "42501"
 
 
 def named(url: sa.URL) -> str:
@@ -37,16 +51,62 @@ def reason_of(error: Exception, url: sa.URL) -> str:
             return meaning
     if isinstance(error, sa.exc.TimeoutError):
         return "all its connections are busy"
-    line = next(iter(str(origin).strip().splitlines()), type(origin).__name__)
-    return line.replace(url.password, "***") if url.password else line
+    number, words = _number(origin), str(origin)
+    if number is not None:
+        words = _MYSQL.get(number) or str(origin.args[-1])
+    line = next(iter(words.strip().splitlines()), type(origin).__name__)
+    line = line.replace(url.password, "***") if url.password else line
+    for quote in "'\"":
+        line = line.replace(f"{quote}{url.username}{quote}", f"{quote}***{quote}")
+    return line
+
+
+@contextmanager
+def reaching(engine: sa.Engine) -> Iterator[None]:
+    """What the database refuses inside, as SourceUnreachable; a key that is taken already stays an IntegrityError."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except sa.exc.SQLAlchemyError as error:
+        raise SourceUnreachable(f"{named(engine.url)} can't be used: {reason_of(error, engine.url)}") from None
+
+
+def is_deadlock(error: sa.exc.DBAPIError) -> bool:
+    """Whether the database gave a transaction up, as a whole, because it and another one waited for each other."""
+    return _number(error.orig) == _MYSQL_DEADLOCK or getattr(error.orig, "sqlstate", None) == _POSTGRESQL_DEADLOCK
+
+
+def is_append_only(error: sa.exc.DBAPIError) -> bool:
+    """Whether one of the log's own triggers refused the statement."""
+    return "append-only: " in str(error.orig)
+
+
+def is_denied(error: sa.exc.DBAPIError) -> bool:
+    """Whether the role lacks the right to what it asked for."""
+    return _number(error.orig) in _MYSQL_DENIED or getattr(error.orig, "sqlstate", None) == _POSTGRESQL_DENIED
+
+
+def _number(origin: BaseException | None) -> int | None:
+    """MySQL's or MariaDB's own number of an error; None for any other database's."""
+    arguments = origin.args if origin is not None else ()
+    has_number = len(arguments) == 2 and isinstance(arguments[0], int)  # noqa: PLR2004 - a number and its words
+    return arguments[0] if has_number and not isinstance(origin, OSError) else None
 
 
 def unusable_path(path: Path) -> str | None:
     """What keeps a SQLite file at a path from being read and written, or None; creates nothing."""
     try:
-        return _file_problem(path) or _directory_problem(path.parent)
+        return _read_only(path) or _file_problem(path) or _directory_problem(path.parent)
     except OSError as error:
         return f"{error.strerror}; check the path and its permissions"
+
+
+def _read_only(path: Path) -> str | None:
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        return "its file system is read-only; mount it for writing, or name a file on another one"
+    return None
 
 
 def _file_problem(path: Path) -> str | None:

@@ -25,10 +25,12 @@ EXIT_BROKEN_PIPE = 141
 _VERBS = {
     "adr": "List decision records and start their clock.",
     "demo": "Run the whole loop on simulated answers: dispatch, log, verdict.",
+    "doctor": "Say what is enforced, what is missing, and what to do about it.",
     "explain": "Say where an action would go, and why, without a call.",
     "flags": "Show the flag, flip tenants or all, read its history.",
     "logs": "Import rows into the log and summarise it.",
     "migrate": "Bring the database to the newest schema.",
+    "prices": "Add up the money of the log, price it again.",
     "research": "Carry out one research action.",
     "simulator": "Serve a loopback Anthropic API.",
     "spike": "Hold published single runs against a record's criteria.",

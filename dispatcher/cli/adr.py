@@ -1,4 +1,4 @@
-"""`dispatcher adr`: list decision records, and start the clock of one."""
+"""`dispatcher adr`: decision records, from the first draft to the start of the clock."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dispatcher.cli.adr_lint import lint_records, simulate_record
+from dispatcher.cli.adr_new import new_record, print_schema
+from dispatcher.cli.adr_pin import pin_baselines
+
 if TYPE_CHECKING:
     from dispatcher.adr.document import Record
     from dispatcher.errors import InvalidRecord
-    from dispatcher.routing.policy import Policies
-    from dispatcher.verdict.register import Candidate, Registering
+    from dispatcher.verdict.register import Registering
 
 ORIGINS = ("production", "import", "simulated")
 """Origins that a verdict may read; single runs of a spike and shadow rows prove nothing."""
@@ -19,7 +22,14 @@ ORIGINS = ("production", "import", "simulated")
 
 @click.group()
 def adr() -> None:
-    """List decision records and start their clock."""
+    """Write decision records, say what is wrong with them, measure their baselines and start their clock."""
+
+
+adr.add_command(lint_records)
+adr.add_command(simulate_record)
+adr.add_command(pin_baselines)
+adr.add_command(new_record)
+adr.add_command(print_schema)
 
 
 @adr.command("list")
@@ -65,14 +75,15 @@ def register_record(record: str, origin: str, *, dry_run: bool, as_json: bool) -
 
     from dispatcher.adr.reader import find_record
     from dispatcher.audit.record import Origin
+    from dispatcher.cli.adr_rooms import candidate_of
     from dispatcher.routing.policy import Policies
     from dispatcher.settings import load_settings
     from dispatcher.verdict.register import plan, register
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     settings = load_settings()
     found = find_record(settings.adrs_dir, record)
-    candidate = candidate_of(found, Policies.load(settings.policies_dir))
+    candidate = candidate_of(found, settings, Policies.load(settings.policies_dir))
     engine = open_database(settings)
     try:
         done = (plan if dry_run else register)(found, candidate, Origin(origin), dt.datetime.now(dt.UTC), engine)
@@ -82,30 +93,6 @@ def register_record(record: str, origin: str, *, dry_run: bool, as_json: bool) -
         click.echo(json.dumps(registration_document(done, dry_run=dry_run), indent=2, ensure_ascii=False))
     else:
         click.echo(registration_text(done, dry_run=dry_run))
-
-
-def candidate_of(record: Record, policies: Policies) -> Candidate:
-    """What a registration must know of the policies. Raises InvalidRecord where a variant isn't registered there."""
-    import datetime as dt
-
-    from dispatcher.errors import InvalidRecord
-    from dispatcher.verdict.register import Candidate
-
-    if record.acceptance is None:
-        raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
-    arms = {"candidate": record.acceptance.candidate.variant, "control": record.acceptance.control.variant}
-    known = ", ".join(sorted(policies.variants))
-    problems = [
-        f"{arm} {name} is not a registered variant; the policies hold {known}"
-        for arm, name in arms.items()
-        if name not in policies.variants
-    ]
-    if problems:
-        raise InvalidRecord(record.id, problems)
-    return Candidate(
-        hash=policies.variants[arms["candidate"]].hash,
-        largest_deadline=dt.timedelta(seconds=max(variant.deadline_s for variant in policies.variants.values())),
-    )
 
 
 def record_document(record: Record) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def demo(path: Path, dispatches: int, time_scale: float) -> None:
     from dispatcher.cli import demo_report
     from dispatcher.cli.telemetry import page
     from dispatcher.settings import load_settings
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     console = page()
     settings = load_settings()
@@ -78,12 +78,13 @@ def _register(settings: Settings, engine: Engine) -> None:
 
     from dispatcher.adr.reader import find_record
     from dispatcher.audit.record import Origin
-    from dispatcher.cli.adr import candidate_of, registration_text
+    from dispatcher.cli.adr import registration_text
+    from dispatcher.cli.adr_rooms import candidate_of
     from dispatcher.routing.policy import Policies
     from dispatcher.verdict.register import register
 
     record = find_record(settings.adrs_dir, RECORD)
-    candidate = candidate_of(record, Policies.load(settings.policies_dir))
+    candidate = candidate_of(record, settings, Policies.load(settings.policies_dir))
     done = register(record, candidate, Origin.SIMULATED, dt.datetime.now(dt.UTC), engine)
     click.echo(registration_text(done, dry_run=False))
 
@@ -94,7 +95,7 @@ def _dispatch_all(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from dispatcher.cli.demo_traffic import drive, planned_actions
-    from dispatcher.wiring import build_dispatcher
+    from dispatcher.wiring.serving import build_dispatcher
 
     actions = planned_actions(path, dispatches)
     columns = (TextColumn("dispatching"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -90,6 +90,7 @@ def print_next(record: str) -> None:
 
     tries = {
         f"dispatcher verdict {record} --origin simulated --json": "the verdict with its SQL",
+        f"dispatcher verdict {record} --origin simulated --reports reports": "the verdict as a page to look at",
         "dispatcher explain --tenant acme": "why a tenant goes where it goes",
         f"dispatcher spike compare {record}": "the published runs against the criterion",
         "dispatcher telemetry distribution --origin simulated --by variant": "the same table by variant",

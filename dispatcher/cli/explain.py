@@ -34,7 +34,7 @@ def explain(path: Path | None, github_url: str | None, *, as_json: bool, **who: 
 
     from dispatcher.action.request import Repository, ResearchAction
     from dispatcher.settings import load_settings
-    from dispatcher.wiring import build_router
+    from dispatcher.wiring.routers import build_router
 
     repository = Repository(path=path or ".", github_url=github_url)
     action = ResearchAction(question="Where would this go?", repository=repository, **who)
@@ -59,7 +59,7 @@ async def recalled(settings: Settings, action: ResearchAction) -> Recalled:
     from dispatcher.audit.engine import open_existing
     from dispatcher.errors import SourceUnreachable
     from dispatcher.routing.assignment import NOTHING_ASSIGNED, Recall, Recalled
-    from dispatcher.wiring import origin_of
+    from dispatcher.wiring.doors import origin_of
 
     if action.conversation_id is None:
         return NOTHING_ASSIGNED

@@ -85,7 +85,7 @@ def _recorder(settings: Settings) -> Callable[[Sighting], None]:
 
 def _append(settings: Settings, sighting: Sighting) -> None:
     from dispatcher.audit.flag_changes import FlagChanges
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     database = open_database(settings)
     try:

@@ -1,4 +1,4 @@
-"""`dispatcher logs`: bring rows into the log, summarise it, and put away what its attempts left behind."""
+"""`dispatcher logs`: bring rows into the log and out of it, summarise it, put away what its attempts left behind."""
 
 from __future__ import annotations
 
@@ -8,82 +8,95 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dispatcher.cli.log_export import export
+from dispatcher.cli.log_retention import retention
+from dispatcher.cli.log_spool import drain, status
+from dispatcher.cli.log_sweep import sweep
+from dispatcher.cli.progress_bar import progress_bar
 from dispatcher.cli.telemetry import ORIGINS, number, page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from dispatcher.settings import Settings
+    from dispatcher.telemetry.import_map import ImportMap
     from dispatcher.telemetry.importer import ImportReport
+    from dispatcher.telemetry.lines import Lines
     from dispatcher.telemetry.summary import SummaryRow
 
 
 @click.group()
 def logs() -> None:
-    """Import rows into the log, summarise it, and put away what its attempts left behind."""
+    """Import and export rows, summarise the log, and put away what its attempts left behind."""
 
 
 @logs.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--map", "map_file", required=True, type=click.Path(path_type=Path), help="YAML column map; see examples/imports."
-)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--map", "map_file", type=click.Path(path_type=Path), help="YAML column map; see examples/imports.")
+@click.option("--source", metavar="NAME", help="A table of policies/sources.yml instead of a file.")
 @click.option("--dry-run", is_flag=True, help="Read everything and say what would be added; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def import_rows(file: Path, map_file: Path, *, dry_run: bool, as_json: bool) -> None:
-    """Import FILE (.csv, .csv.gz or .parquet) into the log by a column map, all of it or nothing.
+def import_rows(file: Path | None, map_file: Path | None, source: str | None, *, dry_run: bool, as_json: bool) -> None:
+    """Import FILE (.csv, .csv.gz or .parquet) into the log by a column map, all of it or nothing; or another
+    application's table, which is only read.
 
-    The rows have origin `import`. What isn't mapped stays unknown. Importing the same file again adds nothing.
+    The rows have origin `import`. What isn't mapped stays unknown. Importing the same again adds nothing.
     """
     import json
 
     from dispatcher.settings import load_settings
-    from dispatcher.telemetry.import_map import read_map
-    from dispatcher.telemetry.importer import import_file
-    from dispatcher.wiring import open_database
+    from dispatcher.telemetry.importer import import_lines
+    from dispatcher.wiring.doors import open_database
 
-    column_map = read_map(map_file)
-    engine = open_database(load_settings())
-    try:
-        with _progress(file) as on_progress:
-            report = import_file(engine, column_map, file, dry_run=dry_run, on_progress=on_progress)
-    finally:
-        engine.dispose()
+    settings = load_settings()
+    with _to_import(file, map_file, source, settings) as (subject, column_map, lines):
+        engine = open_database(settings)
+        try:
+            with progress_bar(f"importing {subject}") as on_progress:
+                report = import_lines(engine, column_map, lines, subject, dry_run=dry_run, on_progress=on_progress)
+        finally:
+            engine.dispose()
     if as_json:
-        click.echo(json.dumps(import_document(report, file, dry_run=dry_run), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(import_document(report, subject, dry_run=dry_run), indent=2, ensure_ascii=False))
     else:
-        click.echo(import_text(report, file, dry_run=dry_run))
+        click.echo(import_text(report, subject, dry_run=dry_run))
 
 
-@logs.command("sweep")
-@click.option(
-    "--days", default=30, show_default=True, type=click.IntRange(1), help="Look at sessions of so many last days."
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be stopped and archived; touch nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def sweep(days: int, *, dry_run: bool, as_json: bool) -> None:
-    """Stop and archive the managed sessions that nobody needs any more.
+@contextmanager
+def _to_import(
+    file: Path | None, map_file: Path | None, source: str | None, settings: Settings
+) -> Iterator[tuple[str, ImportMap, Lines]]:
+    from dispatcher.cli.adr_rooms import url_of
+    from dispatcher.errors import InvalidImport
+    from dispatcher.telemetry.import_map import read_map
+    from dispatcher.telemetry.importer import open_lines
+    from dispatcher.telemetry.table_lines import open_table
+    from dispatcher.verdict.sources import read_sources
 
-    Left alone are sessions of attempts under way, sessions that a conversation may still go on in, and every session
-    whose row isn't in this log.
-    """
-    import asyncio
-    import datetime as dt
-    import json
-    from dataclasses import asdict
-
-    from dispatcher.settings import load_settings
-    from dispatcher.wiring import sweep_sessions
-
-    now = dt.datetime.now(dt.UTC)
-    report = asyncio.run(sweep_sessions(load_settings(), since=now - dt.timedelta(days=days), now=now, dry_run=dry_run))
-    if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, **asdict(report)}, indent=2))
+    if source is None:
+        if file is None or map_file is None:
+            raise click.UsageError("name a FILE and its --map, or a --source")
+        column_map = read_map(map_file)
+        with open_lines(file, column_map.needed) as lines:
+            yield str(file), column_map, lines
         return
-    verb = "would be" if dry_run else "were"
-    click.echo(
-        f"{len(report.looked_at)} sessions looked at: {len(report.stopped)} {verb} stopped and archived, "
-        f"{len(report.archived)} {verb} archived, {len(report.left)} left alone, {len(report.failed)} failed"
-    )
+    if file is not None or map_file is not None:
+        raise click.UsageError("--source is mapped by policies/sources.yml: leave FILE and --map out")
+    known = read_sources(settings.policies_dir)
+    if source not in known:
+        raise InvalidImport(f"source {source}", [f"isn't in sources.yml, which has {', '.join(known) or 'none'}"])
+    url = url_of(known[source], settings)
+    if url == settings.database_url.get_secret_value():
+        raise InvalidImport(f"source {source}", ["is in the log's own database"])
+    with open_table(source, known[source], url) as (column_map, rows):
+        yield f"source {source}", column_map, rows
+
+
+logs.add_command(drain)
+logs.add_command(export)
+logs.add_command(retention)
+logs.add_command(status)
+logs.add_command(sweep)
 
 
 @logs.command("summary")
@@ -98,7 +111,7 @@ def summarise(origin: str | None, *, as_json: bool) -> None:
     from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import sql_text
     from dispatcher.telemetry.summary import summary, summary_statement
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     chosen = None if origin is None else Origin(origin)
     engine = open_database(load_settings())
@@ -115,10 +128,10 @@ def summarise(origin: str | None, *, as_json: bool) -> None:
         _print_summary(rows)
 
 
-def import_document(report: ImportReport, file: Path, *, dry_run: bool) -> dict[str, Any]:
+def import_document(report: ImportReport, subject: str, *, dry_run: bool) -> dict[str, Any]:
     """An import's report as JSON holds it."""
     return {
-        "file": str(file),
+        "file": subject,
         "source": report.source,
         "dry_run": dry_run,
         "lines": report.lines,
@@ -129,11 +142,11 @@ def import_document(report: ImportReport, file: Path, *, dry_run: bool) -> dict[
     }
 
 
-def import_text(report: ImportReport, file: Path, *, dry_run: bool) -> str:
+def import_text(report: ImportReport, subject: str, *, dry_run: bool) -> str:
     """An import's report for a person to read."""
     added = "would be added" if dry_run else "added"
     counts = f"{number(report.lines)} lines, {number(report.added)} rows {added}"
-    lines = [f"{file.name} as {report.source}: {counts}, {number(report.repeated)} were there already"]
+    lines = [f"{Path(subject).name} as {report.source}: {counts}, {number(report.repeated)} were there already"]
     if report.statuses:
         lines.append("status: " + ", ".join(f"{status} {number(n)}" for status, n in report.statuses.items()))
     if report.unknown:
@@ -171,15 +184,3 @@ def _print_summary(rows: Sequence[SummaryRow]) -> None:
         moments = (row.first.isoformat(timespec="seconds"), row.last.isoformat(timespec="seconds"))
         table.add_row(row.origin, row.status, row.path or "unknown", row.variant or "unknown", number(row.n), *moments)
     page().print(table)
-
-
-@contextmanager
-def _progress(file: Path) -> Iterator[Callable[[float], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    # On standard error, so that what is printed can be piped; nothing is drawn where that isn't a terminal.
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(f"importing {file.name}", total=1.0)
-        yield lambda done: progress.update(task, completed=done)

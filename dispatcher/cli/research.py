@@ -92,7 +92,7 @@ def _carried_out(action: ResearchAction, *, follow: bool | None) -> ResearchResu
     import sys
 
     from dispatcher.settings import load_settings
-    from dispatcher.wiring import build_dispatcher
+    from dispatcher.wiring.serving import build_dispatcher
 
     dispatcher = build_dispatcher(load_settings())
     try:

@@ -73,7 +73,7 @@ def distribution(feature: str, origin: str, by: str, since: dt.timedelta | None,
     from dispatcher.settings import load_settings
     from dispatcher.telemetry import distribution as report
     from dispatcher.telemetry.connection import reading
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     until = dt.datetime.now(dt.UTC)
     selection = report.Selection(
@@ -114,7 +114,7 @@ def failures(feature: str, origin: str, since: dt.timedelta | None, *, as_json: 
     from dispatcher.telemetry import failures as report
     from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import Selection, sql_text
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
     until = dt.datetime.now(dt.UTC)
     selection = Selection(

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from pydantic import SecretStr
+
     from dispatcher.adr.document import Record
     from dispatcher.errors import InvalidRecord
+    from dispatcher.settings import Settings
+    from dispatcher.verdict.judge import Verdict
 
 UNREADABLE = 2
 GATE_CODES = {"SHIP": 0, "ROLLBACK": 1, "HOLD": 3, "INVALID": 4}
@@ -29,9 +33,44 @@ _PRECEDENCE = (UNREADABLE, 4, 1, 3, 0)
 @click.option("--as-of", metavar="T", help="Judge as of this moment, with a time zone; now by default.")
 @click.option("--gate", is_flag=True, help="Exit by the verdict.")
 @click.option(
+    "--reports",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Also write each verdict to this directory, as Markdown, JSON and a page to look at.",
+)
+@click.option("--notify", is_flag=True, help="Also send a message to the webhook of DISPATCHER_WEBHOOK_URL.")
+@click.option(
+    "--act", is_flag=True, help="At a ROLLBACK turn the flag off for everybody, where the record says flip_off."
+)
+@click.option("--append", is_flag=True, help="Also append each verdict to the table `verdicts`.")
+@click.option(
+    "--candidate", metavar="VARIANT", help="Show another registered variant by the same criteria; for display."
+)
+@click.option("--against-itself", is_flag=True, help="Show the control, split in two by a hash (A/A); for display.")
+@click.option(
+    "--verify",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Reach the verdicts of a JSON file again and say what differs; exits 0 where nothing does, else 4.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print canonical JSON: one object, or a list for several records."
 )
-def verdict(records: tuple[str, ...], origin: str, as_of: str | None, *, gate: bool, as_json: bool) -> int:
+def verdict(  # noqa: PLR0913 - one for each option
+    records: tuple[str, ...],
+    origin: str,
+    as_of: str | None,
+    reports: str | None,
+    candidate: str | None,
+    verify: str | None,
+    *,
+    gate: bool,
+    notify: bool,
+    act: bool,
+    append: bool,
+    against_itself: bool,
+    as_json: bool,
+) -> int:
     """Judge decision records from the log; without RECORD, all open ones that have criteria.
 
     With --gate: 0 SHIP, 1 ROLLBACK, 2 bad usage or an unreadable record, 3 HOLD, 4 INVALID, 5 database unreachable; of
@@ -40,25 +79,103 @@ def verdict(records: tuple[str, ...], origin: str, as_of: str | None, *, gate: b
     import datetime as dt
 
     from dispatcher.audit.record import Origin
+    from dispatcher.cli.verdict_replay import shower
     from dispatcher.settings import load_settings
+    from dispatcher.verdict.history import store
     from dispatcher.verdict.prose import as_text
     from dispatcher.verdict.reach import reach_verdict
     from dispatcher.verdict.report import as_json as as_canonical_json
-    from dispatcher.wiring import open_database
+    from dispatcher.wiring.doors import open_database
 
+    if act and as_of is not None:
+        raise click.UsageError("--act is about what is true now: leave --as-of out")
+    shows = candidate is not None or against_itself
+    _refuse_contradictions(candidate, against_itself, verify, acts=append or notify or act or reports is not None)
     moment = _moment(as_of, dt.datetime.now(dt.UTC))
     settings = load_settings()
+    if verify is not None:
+        return _verified(verify, settings)
+    reach = shower(settings, candidate) if shows else reach_verdict
+    webhook = _webhook() if notify else None
     engine = open_database(settings)
     try:
         chosen, unreadable = _chosen(settings.adrs_dir, records)
-        verdicts = [reach_verdict(record, Origin(origin), moment, engine) for record in chosen]
+        verdicts = [reach(record, Origin(origin), moment, engine) for record in chosen]
+        for each in verdicts if append else ():
+            store(engine, each)
     finally:
         engine.dispose()
     click.echo(as_canonical_json(verdicts) if as_json else "\n\n".join(map(as_text, verdicts)).rstrip())
     for error in unreadable:
         click.echo(f"error: {error}", err=True)
+    done = _follow_up(settings, verdicts, reports=reports, act=act)
+    if webhook is not None:
+        _notify(webhook, verdicts, done)
     codes = [GATE_CODES[each.outcome] for each in verdicts] + [UNREADABLE] * len(unreadable)
     return min(codes, key=_PRECEDENCE.index) if gate else 0
+
+
+def _refuse_contradictions(candidate: str | None, against_itself: bool, verify: str | None, *, acts: bool) -> None:  # noqa: FBT001
+    if candidate is not None and against_itself:
+        raise click.UsageError("--candidate and --against-itself show two different things: leave one out")
+    shows = candidate is not None or against_itself
+    if acts and (shows or verify is not None):
+        raise click.UsageError(
+            "what is shown or verified decides nothing: leave --append, --reports, --notify, --act out"
+        )
+    if shows and verify is not None:
+        raise click.UsageError(
+            "--verify reaches the verdict that the file holds: leave --candidate, --against-itself out"
+        )
+
+
+def _verified(path: str, settings: Settings) -> int:
+    from pathlib import Path
+
+    from dispatcher.cli.verdict_replay import verify
+    from dispatcher.wiring.doors import open_database
+
+    engine = open_database(settings)
+    try:
+        return verify(Path(path), settings, engine)
+    finally:
+        engine.dispose()
+
+
+def _webhook() -> SecretStr:
+    """The webhook's URL. Raises InvalidSettings where there is none."""
+    from dispatcher.errors import InvalidSettings
+    from dispatcher.settings import load_admin_settings
+
+    url = load_admin_settings().webhook_url
+    if url is None:
+        raise InvalidSettings("--notify", ["needs the URL of a webhook: set DISPATCHER_WEBHOOK_URL"])
+    return url
+
+
+def _follow_up(settings: Settings, verdicts: Sequence[Verdict], *, reports: str | None, act: bool) -> list[str]:
+    """Write the reports and roll back; what was done, in sentences, which are printed as well."""
+    from pathlib import Path
+
+    from dispatcher.cli.verdict_acts import roll_back
+    from dispatcher.verdict.filing import file_reports
+
+    done = [f"report: {page}" for page in file_reports(Path(reports), verdicts)] if reports is not None else []
+    if act and (acted := roll_back(settings, verdicts)):
+        done.append(acted)
+    for sentence in done:
+        click.echo(sentence, err=True)
+    return done
+
+
+def _notify(webhook: SecretStr, verdicts: Sequence[Verdict], done: Sequence[str]) -> None:
+    from dispatcher.cli.verdict_acts import post_notice
+    from dispatcher.verdict.notice import as_notice
+
+    problem = post_notice(webhook, as_notice(verdicts, done))
+    # The verdicts stand, whether or not anybody was told.
+    if problem is not None:
+        click.echo(f"warning: {problem}; the verdicts are as printed", err=True)
 
 
 def _moment(text: str | None, now: dt.datetime) -> dt.datetime:

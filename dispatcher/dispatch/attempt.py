@@ -57,7 +57,13 @@ class Attempt:
         action = self._commission.action
         request_hash = None if action.idempotency_key is None else action.request_hash
         try:
-            await self._parts.log.open(self.opening, request_hash=request_hash, room=self._commission.room)
+            await self._parts.log.open(
+                self.opening,
+                request_hash=request_hash,
+                room=self._commission.room,
+                # A gap counts dispatches, and one whose fallback can't be logged has its first attempt's answer.
+                fail_open=self._parts.router.policies.fail_open and self.opening.attempt == 1,
+            )
         except asyncio.CancelledError:
             # The log has settled it: the row is there and ends now, or it was refused and there is none to end.
             await self.close(CANCELLED, perhaps_refused=True)

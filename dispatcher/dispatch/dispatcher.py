@@ -120,6 +120,8 @@ class Dispatcher:
         if parts is not None:
             self._under_way.end()
             self._bridge.close(parts.settle())
+            if parts.sweep is not None:
+                parts.sweep.shutdown()
             parts.router.flags.stop()
             parts.recall.shutdown()
             parts.log.shutdown()

@@ -16,20 +16,22 @@ from dispatcher.action.request import ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.action.transcript import Transcript
 from dispatcher.audit.record import Kept
+from dispatcher.dispatch.redaction import redacted_result, redactor
 
 logger = logging.getLogger(__name__)
 
 
 def kept_of(action: ResearchAction, result: ResearchResult, conduct: Conduct, now: dt.datetime) -> Kept | None:
-    """What is kept of an answered dispatch; None where nothing is. A result beyond its bound isn't kept."""
-    if result.status is not Status.SUCCESS:
-        return None
+    """What is kept of an answered dispatch, redacted; None where nothing is. A result beyond its bound isn't kept."""
     turn = text = None
     conversations, results = conduct.conversations, conduct.results
+    if result.status is not Status.SUCCESS or (conversations is None and results is None):
+        return None
+    result = redacted_result(replace(result, work=()), redactor(conduct.redact))
     if conversations is not None and action.conversation_id is not None:
         turn = Transcript(result.transcript.turns[-1:]).to_json()
     if results is not None and action.idempotency_key is not None:
-        text = _adapter().dump_json(replace(result, work=())).decode()
+        text = _adapter().dump_json(result).decode()
         if len(text.encode()) > results.max_bytes:
             logger.warning("the result of row %s is larger than the policy keeps", result.log_id)
             text = None

@@ -12,6 +12,7 @@ from dispatcher.action.policy import Conduct
 from dispatcher.action.request import ResearchAction
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Room
+from dispatcher.dispatch.beside import Beside
 from dispatcher.dispatch.conversation import Past
 from dispatcher.dispatch.gate import Gate
 from dispatcher.dispatch.rows import Setting
@@ -27,7 +28,8 @@ class Parts:
     """What a dispatcher is made of.
 
     `recall` knows what conversations were assigned before. `settle` waits for what the running event loop's attempts
-    left to wind down at the provider.
+    left to wind down at the provider. `sweep` gives up what earlier processes left open; None in a forked child, whose
+    parent does.
     """
 
     router: Router
@@ -38,6 +40,7 @@ class Parts:
     prices: PriceTable
     setting: Setting
     settle: Callable[[], Coroutine[Any, Any, None]]
+    sweep: Beside | None
 
     @property
     def conduct(self) -> Conduct:

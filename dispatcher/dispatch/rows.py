@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.action.decision import Decision
-from dispatcher.action.observation import ZERO_USAGE, Timings, Usage
+from dispatcher.action.observation import ZERO_USAGE, Timings, Usage, UsageQuality
 from dispatcher.action.request import FEATURE, ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.action.transcript import Transcript, TranscriptForm, Turn
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Origin, Role
+from dispatcher.audit.swept import SweptEnding
 from dispatcher.dispatch.conversation import Past
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.path import Outcome
@@ -127,8 +128,7 @@ def ending_of(ended: Ended, past: Past, finished_at: dt.datetime, prices: str) -
         **_tokens_of(seen),
         cost_nanousd=seen.cost_nanousd,
         runtime_cost_nanousd=seen.runtime_cost_nanousd,
-        # Neither path offers the model a tool that the provider bills.
-        tool_cost_nanousd=0,
+        tool_cost_nanousd=seen.tool_cost_nanousd,
         price_version=prices,
         platform_list_cost_nanousd=seen.totals.list_cost_nanousd if seen.totals else None,
         iterations=seen.iterations,
@@ -146,6 +146,29 @@ def ending_of(ended: Ended, past: Past, finished_at: dt.datetime, prices: str) -
         section_fingerprints=json.dumps(seen.section_fingerprints) if seen.section_fingerprints else None,
         prefix_changed=",".join(_changed(ended, past)) or None,
         transcript_form=seen.transcript_form,
+    )
+
+
+def swept_ending_of(seen: Observation, stop_reason: str | None, prices: str) -> SweptEnding:
+    """What a row is told of an attempt that only its session remembers."""
+    untold = seen.usage_quality is UsageQuality.MISSING
+    return SweptEnding(
+        usage_unavailable_reason="requests_unreported" if untold else None,
+        stop_reason=stop_reason,
+        **_tokens_of(seen),
+        cost_nanousd=seen.cost_nanousd,
+        runtime_cost_nanousd=seen.runtime_cost_nanousd,
+        tool_cost_nanousd=seen.tool_cost_nanousd,
+        price_version=prices,
+        platform_list_cost_nanousd=seen.totals.list_cost_nanousd if seen.totals else None,
+        active_ms=seen.totals.active_ms if seen.totals else None,
+        iterations=seen.iterations,
+        tool_calls=seen.tool_calls,
+        tool_errors=seen.tool_errors,
+        provider_request_id=next((call.request_id for call in reversed(seen.calls) if call.request_id), None),
+        session_id=seen.session.session_id if seen.session else None,
+        agent_id=seen.session.agent_id if seen.session else None,
+        agent_version=seen.session.agent_version if seen.session else None,
     )
 
 

@@ -39,12 +39,13 @@ class Observation:
     """All that was seen of one attempt, at one moment.
 
     Usage is the sum over the calls; a class that one call left unknown is unknown in the sum. `cost_nanousd` is the
-    calls' cost plus the session's running time, None where any part is unknown. `iterations` counts the model requests
-    that were begun, also those whose usage never came; one that the provider refused without running it isn't among
-    them. `prefix_changed` names the sections of the stable prefix that differed between two requests of the attempt,
-    or from the conversation's turn before. `work` is what was said in this turn. `retries` counts requests of any kind
-    that were sent again, or found to have landed, after a wait; `retry_wait_ms` is the time spent in such waits, one
-    that was cut short included. `repairs` counts answers that were sent back for their form.
+    calls' cost plus the session's running time and the provider's own tools, None where any part is unknown.
+    `iterations` counts the model requests that were begun, also those whose usage never came; one that the provider
+    refused without running it isn't among them. `prefix_changed` names the sections of the stable prefix that differed
+    between two requests of the attempt, or from the conversation's turn before. `work` is what was said in this turn.
+    `retries` counts requests of any kind that were sent again, or found to have landed, after a wait; `retry_wait_ms`
+    is the time spent in such waits, one that was cut short included. `repairs` counts answers that were sent back for
+    their form.
     """
 
     calls: tuple[Call, ...]
@@ -53,6 +54,7 @@ class Observation:
     usage_quality: UsageQuality
     cost_nanousd: int | None
     runtime_cost_nanousd: int | None
+    tool_cost_nanousd: int | None
     tool_calls: int
     tool_errors: int
     first_token: FirstTokenSplit
@@ -103,6 +105,7 @@ class Observer:
     _tool_calls: int = 0
     _tool_errors: int = 0
     _unreported: int = 0
+    _web_searches: int = 0
     _retries: int = 0
     _retry_wait_ns: int = 0
     _repairs: int = 0
@@ -168,9 +171,11 @@ class Observer:
         stop_reason: str | None = None,
         request_id: str | None = None,
         prompt_fingerprint: str | None = None,
+        web_searches: int = 0,
     ) -> Call:
         """Note the usage of a request by its ordinal; the cost follows from the price table at this attempt's day."""
         self._unreported -= 1
+        self._web_searches += web_searches
         call = Call(
             ordinal=ordinal,
             model=model,
@@ -205,6 +210,7 @@ class Observer:
         sums = Sums(
             told=tuple(self._calls),
             unreported=self._unreported,
+            web_searches=self._web_searches,
             in_session=self._session is not None,
             totals=self.totals,
             prices=self.prices,
@@ -218,6 +224,7 @@ class Observer:
             usage_quality=sums.quality,
             cost_nanousd=sums.cost_nanousd,
             runtime_cost_nanousd=sums.runtime_cost_nanousd,
+            tool_cost_nanousd=sums.tool_cost_nanousd,
             tool_calls=self._tool_calls,
             tool_errors=self._tool_errors,
             first_token=split_first_token(self.started_ns, self._marks),

@@ -16,23 +16,27 @@ _RECONCILED = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cach
 class SessionTotals:
     """What the platform itself counted for a managed session.
 
-    `active_ms` is the running time that is billed; `list_cost_nanousd` is the platform's own figure, in whole cents.
+    `active_ms` is the running time that is billed; `list_cost_nanousd` is the platform's own figure, in whole cents;
+    `web_searches` are those that are billed, of which an agent of ours makes none.
     """
 
     usage: Usage
     active_ms: int | None
     list_cost_nanousd: int | None
+    web_searches: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
     """What is added up: calls whose usage was told, and how many requests there were beside them.
 
-    `in_session` says that they ran in a managed session, `totals` what that counted itself, None where it isn't known.
+    `web_searches` is how many the told calls made outside a session. `in_session` says that they ran in a managed
+    session, `totals` what that counted itself, None where it isn't known.
     """
 
     told: tuple[Call, ...]
     unreported: int
+    web_searches: int
     in_session: bool
     totals: SessionTotals | None
     prices: PriceTable
@@ -83,11 +87,20 @@ class Sums:
         return self.prices.runtime_cost_nanousd(self.totals.active_ms)
 
     @property
+    def tool_cost_nanousd(self) -> int | None:
+        """The price of the tools that the provider ran and bills; None where it isn't known."""
+        searches: int | None = self.web_searches
+        if self.in_session:
+            searches = None if self.totals is None else self.totals.web_searches
+        return None if searches is None else self.prices.search_cost_nanousd(searches)
+
+    @property
     def cost_nanousd(self) -> int | None:
-        """The calls' cost and that of the running time; None where any part is unknown or the session disagrees."""
-        total = self.runtime_cost_nanousd
-        if total is None or self.quality in {UsageQuality.PARTIAL, UsageQuality.MISSING}:
+        """The cost of the calls, the running time and the tools; None where any is unknown or the session disagrees."""
+        runtime, tools = self.runtime_cost_nanousd, self.tool_cost_nanousd
+        if runtime is None or tools is None or self.quality in {UsageQuality.PARTIAL, UsageQuality.MISSING}:
             return None
+        total = runtime + tools
         for call in self.calls:
             if call.cost_nanousd is None:
                 return None

@@ -36,13 +36,19 @@ class Unit(StrEnum):
     US = "us"
     USD = "usd"
     CENTS = "cents"
+    MICROUSD = "microusd"
     NANOUSD = "nanousd"
     COUNT = "count"
 
 
 FACTORS: dict[Kind, dict[Unit, Decimal]] = {
     Kind.DURATION: {Unit.MS: Decimal(1), Unit.S: Decimal(1000), Unit.US: Decimal("0.001")},
-    Kind.MONEY: {Unit.NANOUSD: Decimal(1), Unit.CENTS: Decimal(10**7), Unit.USD: Decimal(10**9)},
+    Kind.MONEY: {
+        Unit.NANOUSD: Decimal(1),
+        Unit.MICROUSD: Decimal(1000),
+        Unit.CENTS: Decimal(10**7),
+        Unit.USD: Decimal(10**9),
+    },
     Kind.COUNT: {Unit.COUNT: Decimal(1)},
 }
 """How many of the column's unit one of the file's unit is, by kind of column."""

@@ -27,6 +27,7 @@ _LINES_AT_ONCE = 500
 _PROBLEMS_SHOWN = 20
 _DIFFERENCES = 3
 
+OnProgress = Callable[[float], None]
 _Row = Mapping[str, Any]
 
 
@@ -51,28 +52,41 @@ def import_file(
     path: Path,
     *,
     dry_run: bool = False,
-    on_progress: Callable[[float], None] = lambda _done: None,
+    on_progress: OnProgress = lambda _done: None,
 ) -> ImportReport:
-    """Import a file by a map; `on_progress` is told how much of the file has been read, from 0 to 1.
+    """Import a file by a map, as `import_lines` does."""
+    with open_lines(path, column_map.needed) as lines:
+        return import_lines(engine, column_map, lines, str(path), dry_run=dry_run, on_progress=on_progress)
+
+
+def import_lines(
+    engine: sa.Engine,
+    column_map: ImportMap,
+    lines: Lines,
+    subject: str,
+    *,
+    dry_run: bool = False,
+    on_progress: OnProgress = lambda _done: None,
+) -> ImportReport:
+    """Import lines by a map; `on_progress` is told how much of them has been read, from 0 to 1.
 
     A dry run does the same and rolls it back, so its report is exact. Meanwhile other writers wait on SQLite, which
     has one writer at a time. Raises InvalidImport with the bad lines, or SourceUnreachable; the log is then as before.
     """
-    with open_lines(path, column_map.needed) as lines:
-        try:
-            with engine.connect() as connection, _writing(connection) as transaction:
-                run = _Run(connection, column_map)
-                for batch in _batches(lines):
-                    run.take(batch)
-                    on_progress(lines.done())
-                if run.bad_lines:
-                    raise InvalidImport(str(path), run.problems(lines.unit))
-                if dry_run:
-                    transaction.rollback()
-                return run.report()
-        except sa.exc.SQLAlchemyError as error:
-            reason = reason_of(error, engine.url)
-            raise SourceUnreachable(f"nothing was imported: {named(engine.url)} can't be used: {reason}") from None
+    try:
+        with engine.connect() as connection, _writing(connection) as transaction:
+            run = _Run(connection, column_map)
+            for batch in _batches(lines):
+                run.take(batch)
+                on_progress(lines.done())
+            if run.bad_lines:
+                raise InvalidImport(subject, run.problems(lines.unit))
+            if dry_run:
+                transaction.rollback()
+            return run.report()
+    except sa.exc.SQLAlchemyError as error:
+        reason = reason_of(error, engine.url)
+        raise SourceUnreachable(f"nothing was imported: {named(engine.url)} can't be used: {reason}") from None
 
 
 @contextmanager

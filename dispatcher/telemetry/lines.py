@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from dispatcher.errors import InvalidImport
 from dispatcher.telemetry.conversion import shown
@@ -47,6 +50,17 @@ def places(path: Path, names: Sequence[str], needed: Sequence[str]) -> list[int]
     if problems:
         raise InvalidImport(str(path), problems)
     return [names.index(name) for name in needed]
+
+
+def as_text(value: object) -> str | None:
+    """A value as the text that a CSV file would hold, empty for none; None for what is no plain value."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return str(value) if isinstance(value, str | int | float | Decimal | UUID) else None
 
 
 def not_text(text: str) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from dispatcher.errors import InvalidImport
-from dispatcher.telemetry.lines import Line, not_text, places
+from dispatcher.telemetry.lines import Line, as_text, not_text, places
 
 _ROWS_AT_ONCE = 1000
 
@@ -59,18 +57,8 @@ def _values(column: Any) -> list[Any]:
 def _line(number: int, values: tuple[Any, ...]) -> Line:
     cells = []
     for value in values:
-        cell = _as_text(value)
+        cell = as_text(value)
         if cell is None:
             return Line(number, (), f"holds a {type(value).__name__}, which is not a plain value")
         cells.append(cell)
     return Line(number, tuple(cells), not_text("".join(cells)))
-
-
-def _as_text(value: object) -> str | None:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    return str(value) if isinstance(value, str | int | float | Decimal) else None

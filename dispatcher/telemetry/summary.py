@@ -30,19 +30,22 @@ class SummaryRow:
 
 def summary(connection: sa.Connection, origin: Origin | None = None) -> tuple[SummaryRow, ...]:
     """All rows of the log, or those of one origin, counted."""
-    found = connection.execute(summary_statement(origin)).mappings()
-    return tuple(SummaryRow(**row) for row in found)
+    rows = (SummaryRow(**row) for row in connection.execute(summary_statement(origin)).mappings())
+    # Engines order texts and NULLs each in its own way.
+    return tuple(sorted(rows, key=lambda row: (row.origin, row.status, row.path or "", row.variant or "")))
 
 
 def summary_statement(origin: Origin | None) -> sa.Select[Any]:
-    """The counts, in a fixed order."""
+    """The counts."""
     keys = (logs.c.origin, logs.c.status, logs.c.path, logs.c.variant)
     statement = sa.select(
         *keys,
         sa.func.count().label("n"),
         sa.func.min(logs.c.created_at).label("first"),
         sa.func.max(logs.c.created_at).label("last"),
-    ).group_by(*keys)
+    )
+    # In an adopted table the other application's rows have no id of the log's.
+    statement = statement.where(logs.c.log_id.is_not(None)).group_by(*keys)
     if origin is not None:
         statement = statement.where(logs.c.origin == origin.value)
-    return statement.order_by(*keys)
+    return statement

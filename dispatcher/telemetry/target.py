@@ -20,7 +20,7 @@ from dispatcher.audit.tables import logs
 _OURS = frozenset(
     {
         *("log_id", "origin", "time_scale", "owner", "recorded_at", "landed_at", "swept_at"),
-        *("deadline_at", "idempotency_key", "reserved_nanousd"),
+        *("deadline_at", "idempotency_key", "reserved_nanousd", "usage_unavailable_reason"),
         *("variant_hash", "reason", "flag", "flag_version", "flag_stale", "assignment_key", "assignment_share"),
         "timing_schema",
     }

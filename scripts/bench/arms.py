@@ -27,7 +27,7 @@ Dispatch = Callable[[], Awaitable[None]]
 def dispatcher_arm() -> Dispatch:
     from dispatcher.action.request import Repository, ResearchAction  # noqa: PLC0415
     from dispatcher.settings import load_settings  # noqa: PLC0415
-    from dispatcher.wiring import build_dispatcher  # noqa: PLC0415
+    from dispatcher.wiring.serving import build_dispatcher  # noqa: PLC0415
 
     dispatcher = build_dispatcher(load_settings())
     action = ResearchAction(question=QUESTION, tenant="bench", repository=Repository(path=CHECKOUT))

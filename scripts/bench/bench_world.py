@@ -41,25 +41,32 @@ class World:
 
     def start(self, arm: str, *, concurrent: int = 1, log: Path | None = None) -> Arm:
         """A program that carries out an arm's dispatches."""
-        environment = {
+        environment = self.environment(log or self.log) | {"BENCH_CONCURRENT": str(concurrent)}
+        return Arm(arm, [str(python_of(arm)), str(HERE / "arms.py"), arm], environment)
+
+    def environment(self, log: Path) -> dict[str, str]:
+        """What a program of this world finds in its environment, ours and the peers'."""
+        return {
             **os.environ,
             "ANTHROPIC_BASE_URL": self.base_url,
             "ANTHROPIC_API_KEY": "simulated",
-            "DISPATCHER_DATABASE_URL": f"sqlite:///{log or self.log}",
+            "DISPATCHER_DATABASE_URL": f"sqlite:///{log}",
             "DISPATCHER_POLICIES_DIR": str(ROOT / "policies"),
             "BENCH_CHECKOUT": str(self.folder / "checkout"),
             "BENCH_RECORDED": str(self.folder / "recorded.json"),
             "BENCH_LOG": str(self.folder / "peer.db"),
-            "BENCH_CONCURRENT": str(concurrent),
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "PYTHONPATH": str(ROOT),
         }
-        python = PEERS if arm in {"pydantic-ai", "litellm"} else Path(sys.executable)
-        return Arm(arm, [str(python), str(HERE / "arms.py"), arm], environment)
 
     def record_requests(self) -> None:
         """Keep the requests of the latest dispatch, for the arms that send the very same ones."""
         (self.folder / "recorded.json").write_text(json.dumps(self.ask("/bench/recorded")))
+
+
+def python_of(arm: str) -> Path:
+    """What runs an arm: ours, or the peers'."""
+    return PEERS if arm in {"pydantic-ai", "litellm"} else Path(sys.executable)
 
 
 class Arm:
@@ -111,12 +118,12 @@ def count_rows(log: Path, rows: str) -> int:
 
 
 @contextmanager
-def bench_world() -> Iterator[World]:
-    """A world of its own, which ends with the block."""
+def bench_world(*words: str) -> Iterator[World]:
+    """A world of its own, which ends with the block; the words are for its provider."""
     with TemporaryDirectory(prefix="dispatcher-bench-") as name:
         folder = Path(name)
         _make_checkout(folder / "checkout")
-        command = [sys.executable, str(HERE / "scripted_provider.py")]
+        command = [sys.executable, str(HERE / "scripted_provider.py"), *words]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as provider:
             assert provider.stdin is not None
             assert provider.stdout is not None

@@ -1,13 +1,15 @@
 """A loopback provider that costs next to nothing: it replays fixed bytes, in a process of its own.
 
-Every conversation is the same: two tool calls, then a report. It carries the simulator's mark, so that a dispatcher
-takes it for the simulator. It prints its base URL, and serves until its standard input ends.
+Every conversation is the same: two tool calls, then a report; with `--at-once` the report at once. It carries the
+simulator's mark, so that a dispatcher takes it for the simulator. It prints its base URL, and serves until its standard
+input ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from typing import Any
 
@@ -24,6 +26,8 @@ REPORT = {
     ],
 }
 CALLS = (("search_code", {"pattern": "def total"}), ("read_file", {"path": "shop/module_07.py"}))
+_MARK = re.compile(rb"mark-\d+-\d+")
+"""What a question may hold so that its request can be told from the others."""
 _PIECE = 24
 """Characters of a delta, about what the provider sends."""
 
@@ -90,7 +94,9 @@ REPLIES = tuple(_reply(step) for step in range(len(CALLS) + 1))
 class Provider:
     """What all connections share: counts, the latest conversation, and whether replies are held back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool) -> None:
+        self.at_once = at_once
+        self.marks: list[str] = []
         self.requests = 0
         self.recorded: dict[int, Any] = {}
         self.holding = False
@@ -103,7 +109,8 @@ class Provider:
             step = sum(message["role"] == "assistant" for message in request["messages"])
             self.requests += 1
             self.recorded[step] = request
-            return REPLIES[step]
+            self.marks += _MARK.findall(body)[-1:]
+            return REPLIES[-1 if self.at_once else step]
         if path == "/simulator":
             return _json({"time_scale": 0})
         if path == "/bench/hold":
@@ -113,6 +120,8 @@ class Provider:
             held, self.held = self.held, []
             for transport, reply in held:
                 transport.write(reply)
+        if path == "/bench/marks":
+            return _json([mark.decode() for mark in self.marks])
         if path == "/bench/recorded":
             return _json([self.recorded[step] for step in sorted(self.recorded)])
         return _json({"requests": self.requests, "held": len(self.held)})
@@ -158,7 +167,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve() -> None:
-    loop, provider = asyncio.get_running_loop(), Provider()
+    loop, provider = asyncio.get_running_loop(), Provider(at_once="--at-once" in sys.argv)
     server = await loop.create_server(lambda: Connection(provider), "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from attempts import an_ending, an_opening
-from log_contract import OnDatabase, break_connections, rows
+from log_contract import OnDatabase, break_connections, rows, sweep
 
 from dispatcher.action.observation import Status
 from dispatcher.audit.log import Log
@@ -30,11 +30,14 @@ def keyed(**changes: Any) -> AttemptOpening:
     return an_opening(**({"idempotency_key": "order-7"} | changes))
 
 
-async def carried_out(log: Log, status: Status, **changes: Any) -> AttemptOpening:
-    """An action under the key that has ended so."""
+async def carried_out(log: Log, engine: sa.Engine, status: Status, **changes: Any) -> AttemptOpening:
+    """An action under the key that has ended so, was swept, or still runs."""
     opening = keyed(**changes)
     await log.open(opening, request_hash=HASH)
-    await log.close(opening.log_id, an_ending(status=status), [])
+    if status is Status.LOST:
+        sweep(engine, opening.log_id)
+    elif status is not Status.STARTED:
+        await log.close(opening.log_id, an_ending(status=status), [])
     return opening
 
 
@@ -69,7 +72,7 @@ class ClaimContract(OnDatabase):
         assert [row["log_id"] for row in rows(engine)] == [first.log_id]
 
     async def test_an_action_that_was_answered_is_never_carried_out_again(self, log: Log, engine: sa.Engine) -> None:
-        first = await carried_out(log, Status.SUCCESS)
+        first = await carried_out(log, engine, Status.SUCCESS)
         with pytest.raises(DuplicateAction) as refusal:
             await log.open(keyed(), request_hash=HASH)
         assert (refusal.value.log_id, refusal.value.dispatch_id) == (first.log_id, first.dispatch_id)
@@ -79,7 +82,7 @@ class ClaimContract(OnDatabase):
     async def test_another_request_under_the_key_is_an_error_whatever_became_of_the_first(
         self, log: Log, engine: sa.Engine, status: Status
     ) -> None:
-        first = await carried_out(log, status)
+        first = await carried_out(log, engine, status)
         with pytest.raises(IdempotencyKeyReused) as refusal:
             await log.open(keyed(), request_hash="6" * 32)
         assert (refusal.value.log_id, len(rows(engine))) == (first.log_id, 1)
@@ -88,8 +91,8 @@ class ClaimContract(OnDatabase):
     async def test_an_action_that_failed_releases_its_key_to_the_next_one(
         self, log: Log, engine: sa.Engine, status: Status
     ) -> None:
-        await carried_out(log, status)
-        second = await carried_out(log, status)
+        await carried_out(log, engine, status)
+        second = await carried_out(log, engine, status)
         third = keyed()
         await log.open(third, request_hash=HASH)
         with pytest.raises(ActionInProgress):
@@ -132,7 +135,7 @@ class ClaimContract(OnDatabase):
         assert len(rows(engine)) == 2
 
     async def test_a_fallback_that_fails_too_releases_the_key(self, log: Log, engine: sa.Engine) -> None:
-        first = await carried_out(log, Status.ERROR)
+        first = await carried_out(log, engine, Status.ERROR)
         fallback = fallback_of(first)
         await log.open(fallback, request_hash=HASH)
         await log.close(fallback.log_id, an_ending(status=Status.ERROR), [])
@@ -143,8 +146,8 @@ class ClaimContract(OnDatabase):
     async def test_a_fallback_whose_key_another_dispatch_took_is_refused(
         self, log: Log, engine: sa.Engine, status: Status
     ) -> None:
-        first = await carried_out(log, Status.LOST)
-        second = await carried_out(log, status)
+        first = await carried_out(log, engine, Status.LOST)
+        second = await carried_out(log, engine, status)
         with pytest.raises(ActionInProgress, match="another dispatch took it") as refusal:
             await log.open(fallback_of(first), request_hash=HASH)
         assert (refusal.value.log_id, len(rows(engine))) == (second.log_id, 2)
@@ -171,7 +174,7 @@ class ClaimContract(OnDatabase):
     async def test_a_takeover_that_is_refused_leaves_the_key_with_who_released_it(
         self, log: Log, engine: sa.Engine
     ) -> None:
-        await carried_out(log, Status.ERROR)
+        await carried_out(log, engine, Status.ERROR)
         await log.open(an_opening(conversation_id="c", turn=1))
         before = rows(engine), rows(engine, idempotency_keys)
         with pytest.raises(ConversationBusy):
@@ -183,7 +186,7 @@ class ClaimContract(OnDatabase):
         self, engine: sa.Engine, log: Log, before: Status | None
     ) -> None:
         if before is not None:
-            await carried_out(log, before)
+            await carried_out(log, engine, before)
         rivals = [Log(engine) for _ in range(3)]
         openings = [keyed() for _ in range(16)]
         work = [rivals[place % 3].open(opening, request_hash=HASH) for place, opening in enumerate(openings)]

@@ -10,7 +10,7 @@ from dispatcher.audit.engine import open_engine
 
 pytest.register_assert_rewrite(
     *("assignment_contract", "budget_contract", "claim_contract"),
-    *("flag_change_contract", "kept_contract", "log_contract"),
+    *("flag_change_contract", "kept_contract", "log_contract", "spool_contract"),
 )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from attempts import a_call, an_ending, an_opening
+from attempts import BEGAN, a_call, an_ending, an_opening
 from freezegun import freeze_time
 
 from dispatcher.action.observation import Call, EndedBy, Status, Usage
 from dispatcher.audit.log import Log
-from dispatcher.audit.record import AttemptEnding, AttemptOpening, Role, new_log_id
+from dispatcher.audit.record import AttemptEnding, AttemptOpening, Origin, Role, new_log_id
+from dispatcher.audit.sweeper import Sweeper
+from dispatcher.audit.swept import SweptEnding
 from dispatcher.audit.tables import calls, logs
 from dispatcher.errors import ConversationBusy, LogUnavailable
 
@@ -77,6 +79,14 @@ class LogContract(OnDatabase):
         await log.open(opening)
         await log.close(opening.log_id, an_ending(), made)
         assert [_as_row(opening.log_id, call) for call in made] == rows(engine, calls)
+
+    async def test_texts_of_any_alphabet_come_back_as_they_went_in(self, log: Log, engine: sa.Engine) -> None:
+        texts = {"tenant": "Ünïon ✓ 𝄞", "project": "研究", "actor": "'; DROP TABLE -- %s %(x)s \\ \""}
+        opening = an_opening(**texts)
+        await log.open(opening)
+        await log.close(opening.log_id, an_ending(stop_reason="été ✓"), [a_call(stop_reason="fin ✓")])
+        assert texts | {"stop_reason": "été ✓"} == _only(rows(engine), *texts, "stop_reason")
+        assert _only(rows(engine, calls), "stop_reason") == {"stop_reason": "fin ✓"}
 
     async def test_unknown_stays_null_and_zero_stays_zero(self, log: Log, engine: sa.Engine) -> None:
         unknown, nothing = an_opening(), an_opening()
@@ -150,8 +160,10 @@ class LogContract(OnDatabase):
         "other",
         [
             {"tenant": "acme"},
+            {"tenant": "Script"},
             {"feature": "agent_review"},
             {"conversation_id": "d"},
+            {"conversation_id": "C"},
             {"turn": 2},
             {"attempt": 2, "role": Role.FALLBACK},
             {"conversation_id": None, "turn": None},
@@ -199,6 +211,21 @@ class LogContract(OnDatabase):
             assert now - dt.timedelta(minutes=1) < moment < now + dt.timedelta(minutes=1)
         assert arrivals["recorded_at"] <= arrivals["landed_at"]
 
+    async def test_a_host_whose_clock_goes_back_loses_nothing(self, log: Log, engine: sa.Engine) -> None:
+        """Not between two rows, of which one may even be a turn that follows, nor between a row and its ending."""
+        for turn, back in enumerate((0, 3600), start=1):
+            began = BEGAN - dt.timedelta(seconds=back)
+            opening = an_opening(conversation_id="c", turn=turn, created_at=began)
+            await log.open(opening)
+            await log.close(opening.log_id, an_ending(finished_at=began - dt.timedelta(hours=2)), [a_call()])
+        found = [(row["turn"], row["created_at"], row["finished_at"]) for row in rows(engine)]
+        earlier = BEGAN - dt.timedelta(hours=1)
+        assert sorted(found) == [
+            *((1, BEGAN, BEGAN - dt.timedelta(hours=2)), (2, earlier, earlier - dt.timedelta(hours=2))),
+        ]
+        so_far = await log.conversation("script", "agent_research", "c", origin=Origin.PRODUCTION, now=earlier)
+        assert (so_far.turn, so_far.answered) == (2, (1, 2))
+
     async def test_a_broken_connection_is_replaced(self, log: Log, engine: sa.Engine) -> None:
         opening = an_opening()
         await log.open(opening)
@@ -225,6 +252,13 @@ class LogContract(OnDatabase):
         assert len(rows(engine)) == 16
         with pytest.raises(LogUnavailable, match="it is shut down"):
             await log.open(an_opening())
+
+
+def sweep(engine: sa.Engine, log_id: str) -> None:
+    """Give a row up, as nobody will end it."""
+    sweeper = Sweeper(engine)
+    assert sweeper.lose(log_id, SweptEnding(), [])
+    sweeper.release()
 
 
 def break_connections(log: Log) -> None:

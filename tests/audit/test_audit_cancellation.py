@@ -6,7 +6,12 @@ import asyncio
 
 import pytest
 
-from dispatcher.audit.log import to_its_end
+from dispatcher.audit.settling import settling
+
+
+async def to_its_end(work):
+    with settling() as waiting:
+        return await waiting.result(asyncio.ensure_future(work))
 
 
 async def test_the_result_and_the_error_come_through():

@@ -1,4 +1,4 @@
-"""Claims, budgets and kept content, when programs are killed or several of them ask at once."""
+"""Claims, budgets and kept content, when programs are killed or several of them ask at once, on every engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from attempts import BEGAN, an_ending
 from claim_contract import HASH, keyed
 from log_contract import rows
 
+from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.tables import budget_locks, calls, conversations, idempotency_keys, results
 
@@ -72,9 +74,16 @@ UNDER_A_BUDGET = 'REQUEST = {"reserved_nanousd": 70_000_000}; GRANT = {"room": R
 UNDER_ONE_KEY = 'REQUEST = {"idempotency_key": "order-7"}; GRANT = {"request_hash": "5" * 32}\n'
 
 
-def _start(code: str, database: Path, *arguments: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def engine(any_url: str) -> Iterator[sa.Engine]:
+    engine = open_engine(any_url)
+    yield engine
+    engine.dispose()
+
+
+def _start(code: str, url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + code, f"sqlite:///{database}", *arguments],
+        [sys.executable, "-c", PREAMBLE + code, url, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -84,10 +93,10 @@ def _start(code: str, database: Path, *arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("step", ["INSERT INTO ai_idempotency_keys", "INSERT INTO ai_outbound_logs", "COMMIT"])
 async def test_a_program_killed_while_it_opens_leaves_neither_row_nor_claim(
-    engine: sa.Engine, database: Path, step: str
+    engine: sa.Engine, any_url: str, step: str
 ) -> None:
     """And the key, the turn and the budget are free for the next one."""
-    with _start(OPEN_AND_DIE, database, step) as program:
+    with _start(OPEN_AND_DIE, any_url, step) as program:
         assert program.wait(60) == -signal.SIGKILL
     assert (rows(engine), rows(engine, idempotency_keys)) == ([], [])
     log = Log(engine)
@@ -97,9 +106,9 @@ async def test_a_program_killed_while_it_opens_leaves_neither_row_nor_claim(
 
 @pytest.mark.parametrize("step", ["INSERT INTO ai_conversations", "INSERT INTO ai_results", "COMMIT"])
 async def test_a_program_killed_while_it_closes_leaves_its_row_started_and_nothing_kept(
-    engine: sa.Engine, database: Path, step: str
+    engine: sa.Engine, any_url: str, step: str
 ) -> None:
-    with _start(CLOSE_AND_DIE, database, step) as program:
+    with _start(CLOSE_AND_DIE, any_url, step) as program:
         assert program.wait(60) == -signal.SIGKILL
     (row,) = rows(engine)
     assert row["status"] == "started"
@@ -109,8 +118,8 @@ async def test_a_program_killed_while_it_closes_leaves_its_row_started_and_nothi
     log.shutdown()
 
 
-def _outcomes(code: str, database: Path) -> Counter[str]:
-    programs = [_start(code + ASK_AT_ONCE, database) for _ in range(4)]
+def _outcomes(code: str, url: str) -> Counter[str]:
+    programs = [_start(code + ASK_AT_ONCE, url) for _ in range(4)]
     for program in programs:
         assert program.stdout is not None
         assert program.stdout.readline() == "ready\n"
@@ -122,15 +131,15 @@ def _outcomes(code: str, database: Path) -> Counter[str]:
     return Counter(word for line in said for word in line.split())
 
 
-def test_64_starts_of_four_programs_cannot_overdraw_a_budget(engine: sa.Engine, database: Path) -> None:
+def test_64_starts_of_four_programs_cannot_overdraw_a_budget(engine: sa.Engine, any_url: str) -> None:
     """Of 1 USD, reservations of 0.07 USD are granted 14 times, not 15."""
-    assert _outcomes(UNDER_A_BUDGET, database) == {"NoneType": 14, "BudgetExhausted": 50}
+    assert _outcomes(UNDER_A_BUDGET, any_url) == {"NoneType": 14, "BudgetExhausted": 50}
     assert sum(row["reserved_nanousd"] for row in rows(engine)) == 980_000_000
     assert [row["tenant"] for row in rows(engine, budget_locks)] == ["script"]
 
 
-def test_of_64_actions_of_four_programs_under_one_key_one_is_carried_out(engine: sa.Engine, database: Path) -> None:
-    assert _outcomes(UNDER_ONE_KEY, database) == {"NoneType": 1, "ActionInProgress": 63}
+def test_of_64_actions_of_four_programs_under_one_key_one_is_carried_out(engine: sa.Engine, any_url: str) -> None:
+    assert _outcomes(UNDER_ONE_KEY, any_url) == {"NoneType": 1, "ActionInProgress": 63}
     (row,), (claim,) = rows(engine), rows(engine, idempotency_keys)
     assert row["log_id"] == claim["log_id"]
     assert row["created_at"] == BEGAN

@@ -14,7 +14,10 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("anthropic", "sqlalchemy", "UnleashClient", "scipy", "numpy", "pydantic_settings", "rich", "uvicorn")
-VERBS = ("adr", "demo", "explain", "flags", "logs", "migrate", "research", "simulator", "spike", "telemetry", "verdict")
+VERBS = (
+    *("adr", "demo", "doctor", "explain", "flags", "logs", "migrate", "prices"),
+    *("research", "simulator", "spike", "telemetry", "verdict"),
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from dispatcher import Repository, ResearchAction
-from dispatcher.wiring import build_dispatcher
+from dispatcher.wiring.serving import build_dispatcher
 
 URL = "https://github.com/example/checkout"
 

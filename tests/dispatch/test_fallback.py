@@ -52,6 +52,7 @@ def seen(iterations=2, cost_nanousd=200_000_000, tool_calls=3):
         usage_quality=UsageQuality.REPORTED,
         cost_nanousd=cost_nanousd,
         runtime_cost_nanousd=0,
+        tool_cost_nanousd=0,
         tool_calls=tool_calls,
         tool_errors=0,
         first_token=FirstTokenSplit(),

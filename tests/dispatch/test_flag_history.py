@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from dispatcher.wiring import build_dispatcher
+from dispatcher.wiring.serving import build_dispatcher
 
 COLUMNS = "source, flag, sequence, from_fingerprint, to_fingerprint, standing"
 CHANGES = f"SELECT {COLUMNS} FROM flag_changes ORDER BY sequence"

@@ -17,7 +17,7 @@ from dispatcher.dispatch.dispatcher import Dispatcher
 from dispatcher.routing.assignment import Recall
 from dispatcher.routing.flags.file import LOOK_EVERY_S
 from dispatcher.simulator.faults import Rule, Status
-from dispatcher.wiring import build_dispatcher
+from dispatcher.wiring.serving import build_dispatcher
 
 CAP8 = "managed-haiku-4-5-cap8"
 QUESTIONS = ["Where is the greeting computed?", "And where is it called?", "Who wrote it?"]

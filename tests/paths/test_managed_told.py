@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from itertools import pairwise
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from managed_world import make_job, make_path, run_watched
@@ -28,7 +30,7 @@ from dispatcher.action.decision import PathName
 from dispatcher.action.event import TextArrived, ToolFinished
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, Status, Usage
 from dispatcher.action.transcript import Message, Transcript, Turn, verbatim
-from dispatcher.paths.managed.totals import NOTHING_YET, difference
+from dispatcher.paths.managed.totals import NOTHING_YET, difference, totals_of
 from dispatcher.paths.managed.work import add_to
 from dispatcher.paths.sums import SessionTotals
 
@@ -112,6 +114,7 @@ TOTALS = st.builds(
     usage=st.builds(Usage, **{field.name: st.integers(0, 10**9) | st.none() for field in fields(Usage)}),
     active_ms=st.integers(0, 10**9) | st.none(),
     list_cost_nanousd=st.integers(0, 10**6).map(lambda cents: cents * 10_000_000) | st.none(),
+    web_searches=st.integers(0, 10**6) | st.none(),
 )
 
 
@@ -136,9 +139,28 @@ def test_a_session_that_was_just_created_had_used_nothing(after: SessionTotals):
     assert NOTHING_YET.usage == ZERO_USAGE
 
 
+@pytest.mark.parametrize(
+    ("tools", "searches"),
+    [
+        (None, 0),
+        (SimpleNamespace(), 0),
+        (SimpleNamespace(web_search_requests=None), 0),
+        (SimpleNamespace(web_search_requests=3), 3),
+        (SimpleNamespace(web_search_requests=-1), None),
+        (SimpleNamespace(web_search_requests="3"), None),
+    ],
+)
+def test_web_searches_are_those_the_session_tells_of(tools: object, searches: int | None):
+    """None told of is none made, since no agent here has the tool; what is no count is unknown."""
+    assert totals_of(SimpleNamespace(usage=SimpleNamespace(server_tool_use=tools))).web_searches == searches
+
+
 def test_a_count_that_went_backwards_is_no_count():
-    after = SessionTotals(usage=ZERO_USAGE, active_ms=5, list_cost_nanousd=0)
-    before = SessionTotals(usage=replace(ZERO_USAGE, input_tokens=1), active_ms=6, list_cost_nanousd=10_000_000)
+    after = SessionTotals(usage=ZERO_USAGE, active_ms=5, web_searches=1, list_cost_nanousd=0)
+    before = SessionTotals(
+        usage=replace(ZERO_USAGE, input_tokens=1), active_ms=6, web_searches=2, list_cost_nanousd=10_000_000
+    )
 
     found = difference(after, before)
-    assert (found.usage.input_tokens, found.active_ms, found.list_cost_nanousd) == (None, None, None)
+    assert (found.usage.input_tokens, found.active_ms, found.web_searches) == (None, None, None)
+    assert found.list_cost_nanousd is None

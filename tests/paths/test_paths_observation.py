@@ -52,8 +52,8 @@ def observer(noted: list[Session] | None = None, *, fails: bool = False) -> Obse
     )
 
 
-def count(watching: Observer, usage: Usage = WHOLE, model: str = MODEL) -> None:
-    watching.end_call(ordinal=watching.begin_call(), model=model, usage=usage)
+def count(watching: Observer, usage: Usage = WHOLE, model: str = MODEL, web_searches: int = 0) -> None:
+    watching.end_call(ordinal=watching.begin_call(), model=model, usage=usage, web_searches=web_searches)
 
 
 def test_before_anything_was_sent_nothing_was_spent() -> None:
@@ -140,12 +140,35 @@ async def test_a_session_costs_its_calls_and_its_running_time() -> None:
     watching = observer()
     await watching.begin_session(SESSION)
     count(watching)
-    watching.totals = SessionTotals(usage=WHOLE, active_ms=90_000, list_cost_nanousd=0)
+    watching.totals = SessionTotals(usage=WHOLE, active_ms=90_000, web_searches=0, list_cost_nanousd=0)
     seen = watching.observed()
 
     assert seen.runtime_cost_nanousd == 80_000_000 * 90 // 3600
     assert seen.cost_nanousd == COST + 2_000_000
     assert seen.usage_quality is UsageQuality.SPLIT_INFERRED
+
+
+async def test_web_searches_that_the_provider_ran_are_a_part_of_the_cost() -> None:
+    """By each request outside of sessions; by the session's own count in one, where they aren't told by request."""
+    alone, in_session = observer(), observer()
+    count(alone, web_searches=2)
+    count(alone, web_searches=1)
+    await in_session.begin_session(SESSION)
+    count(in_session)
+    in_session.totals = SessionTotals(usage=WHOLE, active_ms=0, web_searches=4, list_cost_nanousd=0)
+
+    assert (alone.observed().tool_cost_nanousd, alone.observed().cost_nanousd) == (30_000_000, 2 * COST + 30_000_000)
+    assert in_session.observed().tool_cost_nanousd == 40_000_000
+    assert in_session.observed().cost_nanousd == COST + 40_000_000
+
+
+async def test_a_session_whose_web_searches_are_unknown_has_no_cost() -> None:
+    watching = observer()
+    await watching.begin_session(SESSION)
+    count(watching)
+    watching.totals = SessionTotals(usage=WHOLE, active_ms=0, web_searches=None, list_cost_nanousd=0)
+
+    assert (watching.observed().tool_cost_nanousd, watching.observed().cost_nanousd) == (None, None)
 
 
 async def test_a_session_is_noted_when_it_begins() -> None:

@@ -209,6 +209,22 @@ def usage_after(start: dict[str, Any], delta: dict[str, Any] | None) -> Usage | 
     return reply.usage
 
 
+def test_web_searches_are_what_the_provider_told_last() -> None:
+    """Like tokens, later figures are totals; what is no count, or absent, changes nothing."""
+    reply = StreamedReply()
+    told = [reply.web_searches]
+    for tools in ({"web_search_requests": 1}, None, {"web_search_requests": "2"}, {"web_search_requests": 3}):
+        reply.add({"type": "message_start", "message": {}} if not reply.begun else _usage_delta(tools))
+        told.append(reply.web_searches)
+    reply.add(_usage_delta({"web_search_requests": 1}))
+
+    assert [*told, reply.web_searches] == [0, 0, 0, 0, 3, 1]
+
+
+def _usage_delta(tools: object) -> dict[str, Any]:
+    return {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 1, "server_tool_use": tools}}
+
+
 def test_output_tokens_are_unknown_until_counted() -> None:
     assert usage_after({"input_tokens": 3, "output_tokens": 1}, None) == Usage(input_tokens=3)
     assert usage_after({"input_tokens": 3, "output_tokens": 1}, {"output_tokens": 0}) == Usage(

@@ -10,7 +10,7 @@ from routing_documents import POLICIES, action
 
 from dispatcher.action.decision import Reason
 from dispatcher.settings import load_settings
-from dispatcher.wiring import build_router
+from dispatcher.wiring.routers import build_router
 
 
 def test_with_address_and_token_the_server_decides_and_the_file_is_not_read(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import dispatcher.telemetry.published  # noqa: F401
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.tables import logs
+from dispatcher.telemetry.export_parts import Form
 from dispatcher.telemetry.import_map import ImportMap, read_map
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,18 @@ def engine(tmp_path: Path) -> Iterator[sa.Engine]:
     engine = open_engine(f"sqlite:///{tmp_path}/log.db")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture(params=list(Form))
+def form(request: pytest.FixtureRequest) -> Form:
+    if request.param is Form.PARQUET:
+        pytest.importorskip("pyarrow")
+    return request.param  # type: ignore[no-any-return]
 
 
 MAP = """\

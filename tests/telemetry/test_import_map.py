@@ -34,7 +34,7 @@ def test_the_example_maps_can_be_read(root, name):
         ("output_tokens: {", "tokens: {", "columns.tokens: is not an importable column; these are: dispatch_id, "),
         ("output_tokens: {", "origin: {", "columns.origin: is not an importable column"),
         ("unit: usd", "unit: eur", "columns.cost_nanousd.unit: input should be 'ms'"),
-        ("unit: usd", "unit: ms", "the unit ms doesn't fit an amount of money; nanousd, cents, usd does"),
+        ("unit: usd", "unit: ms", "the unit ms doesn't fit an amount of money; nanousd, microusd, cents, usd does"),
         (", unit: ms", "", "columns.response_time_ms: state the unit of the file's numbers: ms, s, us"),
         ("{from: tokens}", "{from: tokens, unit: s}", "the unit s doesn't fit a count; count does"),
         ("ok: success", "ok: succes", "columns.status: 'succes' is none of success, error, cancelled, lost"),
@@ -70,7 +70,7 @@ def test_all_problems_are_listed_at_once(column_map):
     assert _problems(column_map, *edits) == [
         "line 1: tenant is missing: every row has it, so map a column to it or state a constant",
         "line 5: columns.status: 'fine' is none of success, error, cancelled, lost",
-        "line 7: columns.cost_nanousd: the unit s doesn't fit an amount of money; nanousd, cents, usd does",
+        "line 7: columns.cost_nanousd: the unit s doesn't fit an amount of money; nanousd, microusd, cents, usd does",
         "line 10: constants.role: 'none' is none of served, fallback, shadow",
     ]
 

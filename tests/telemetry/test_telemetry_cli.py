@@ -94,7 +94,7 @@ def test_an_import_without_a_map_is_bad_usage(cli, files):
     code, _, err = cli("logs", "import", files[0])
 
     assert code == 2
-    assert "Missing option '--map'" in err
+    assert "name a FILE and its --map, or a --source" in err
 
 
 def test_the_summary_counts_rows_by_where_they_come_from_and_how_they_ended(cli, files):

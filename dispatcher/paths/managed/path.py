@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ from dispatcher.paths.managed.feed import SILENCE_S
 from dispatcher.paths.managed.leaving import despite_cancellation
 from dispatcher.paths.managed.provision import Provision, Provisions
 from dispatcher.paths.managed.resume import CANNOT_TAKE, CannotGoOn, changed, taken_up
+from dispatcher.paths.managed.salvage import LeftSession, Salvage, Unsalvageable, salvage
 from dispatcher.paths.managed.sending import Sending
 from dispatcher.paths.managed.session import ANSWER_S, Failed, RemoteSession, failing_at
 from dispatcher.paths.managed.so_far import Before
-from dispatcher.paths.managed.sweep import LookUp, SweepReport, SweepRules, sweep
+from dispatcher.paths.managed.sweep import LookUp, SweepReport, SweepRules, sessions_of, sweep
 from dispatcher.paths.managed.tools import agent_tools
 from dispatcher.paths.managed.turn import DRAIN_S, SessionTurn
 from dispatcher.paths.observation import Observer, Session
@@ -38,6 +40,7 @@ from dispatcher.paths.prompt import (
 )
 from dispatcher.paths.sections import written
 from dispatcher.paths.timing import Marker
+from dispatcher.prices import PriceTable
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -123,6 +126,14 @@ class ManagedPath:
     async def sweep(self, look_up: LookUp, rules: SweepRules, *, dry_run: bool = False) -> SweepReport:
         """Stop and archive the sessions that were left behind; see `SweepRules`. Raises Failed."""
         return await sweep(self._client(), look_up, rules, dry_run=dry_run)
+
+    async def sessions_of(self, log_ids: Collection[str], since: dt.datetime) -> dict[str, str]:
+        """The sessions that were created since then for these rows, by `log_id`. Raises Failed."""
+        return await sessions_of(self._client(), log_ids, since)
+
+    async def salvage(self, left: LeftSession, prices: PriceTable) -> Salvage | Unsalvageable:
+        """Stop, archive and read a session whose attempt was left by its process; see `salvage`. Raises Failed."""
+        return await salvage(RemoteSession(self._client(), left.session_id), left, prices)
 
     async def settle(self) -> None:
         """Wait until what this event loop's attempts left behind is put away: some seconds at most."""

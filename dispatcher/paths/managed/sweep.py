@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -132,6 +132,12 @@ async def sweep(client: AsyncAnthropic, look_up: LookUp, rules: SweepRules, *, d
     )
 
 
+async def sessions_of(client: AsyncAnthropic, log_ids: Collection[str], since: dt.datetime) -> dict[str, str]:
+    """The sessions that have these rows' tags and were created since then, by `log_id`. Raises Failed."""
+    tagged = await _tagged(client, since, include_archived=True)
+    return {session.log_id: session.session_id for session in tagged if session.log_id in log_ids}
+
+
 async def _was_taken_up(remote: RemoteSession, session: TaggedSession) -> bool | None:
     """Whether a turn has taken the session for itself since it was listed: a sweep of many sessions takes its time.
 
@@ -164,12 +170,14 @@ def _may_go_on(session: TaggedSession, row: LoggedRow, rules: SweepRules) -> boo
     )
 
 
-async def _tagged(client: AsyncAnthropic, since: dt.datetime) -> list[TaggedSession]:
+async def _tagged(client: AsyncAnthropic, since: dt.datetime, *, include_archived: bool = False) -> list[TaggedSession]:
     """The sessions of our agents with our tag, newest first; the API filters by agent and time, not by metadata."""
     found = []
     with failing_at(ErrorStage.SESSION):
         for agent_id in await our_agents(client):
-            listed = client.beta.sessions.list(agent_id=agent_id, created_at_gte=since, order="desc", limit=_PAGE)
+            listed = client.beta.sessions.list(
+                agent_id=agent_id, created_at_gte=since, order="desc", limit=_PAGE, include_archived=include_archived
+            )
             async for session in listed:
                 log_id = (session.metadata or {}).get(LOG_ID_KEY)
                 if log_id:

@@ -17,7 +17,7 @@ NANOUSD_PER_CENT = 10_000_000
 _MOST_SECONDS = 1_000_000
 _MOST_DIGITS = 9
 
-NOTHING_YET = SessionTotals(usage=ZERO_USAGE, active_ms=0, list_cost_nanousd=0)
+NOTHING_YET = SessionTotals(usage=ZERO_USAGE, active_ms=0, web_searches=0, list_cost_nanousd=0)
 """What a session that was just created has used."""
 
 
@@ -37,6 +37,7 @@ def totals_of(session: BetaManagedAgentsSession) -> SessionTotals:
             cache_creation_1h_input_tokens=writes_1h,
         ),
         active_ms=_milliseconds(getattr(usage, "active_seconds", None)),
+        web_searches=_searches(getattr(usage, "server_tool_use", None)),
         list_cost_nanousd=_nanousd(getattr(usage, "list_cost", None)),
     )
 
@@ -50,6 +51,7 @@ def difference(after: SessionTotals, before: SessionTotals) -> SessionTotals:
     return SessionTotals(
         usage=Usage(**usage),
         active_ms=_less(after.active_ms, before.active_ms),
+        web_searches=_less(after.web_searches, before.web_searches),
         list_cost_nanousd=_less(after.list_cost_nanousd, before.list_cost_nanousd),
     )
 
@@ -62,6 +64,12 @@ def _milliseconds(seconds: object) -> int | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _MOST_SECONDS:
         return None
     return count(round(seconds * 1000))
+
+
+def _searches(server_tools: Any) -> int | None:
+    """A session whose agent has no tool of the provider's is told nothing of any: it made none."""
+    told = getattr(server_tools, "web_search_requests", None)
+    return 0 if told is None else count(told)
 
 
 def _nanousd(list_cost: Any) -> int | None:

@@ -43,6 +43,7 @@ class StreamedReply:
     """A reply while it arrives.
 
     `begun` says that something of it came, and `complete` that the provider ended it; nothing else is an end.
+    `web_searches` counts those that the provider ran.
     `secrets` are blotted out of the provider's own words, which are kept beside what it said.
     """
 
@@ -51,6 +52,7 @@ class StreamedReply:
     stop_reason: str | None = None
     begun: bool = False
     complete: bool = False
+    web_searches: int = 0
     _blocks: dict[int, Block] = field(default_factory=dict)
     _parts: dict[int, dict[str, list[str]]] = field(default_factory=dict)
     _whole: set[int] = field(default_factory=set)
@@ -199,6 +201,8 @@ class StreamedReply:
     def _merge(self, usage: Mapping[str, Any]) -> None:
         """Later figures are totals and replace earlier ones; an absent one changes nothing."""
         self._tokens.update({name: told for name in _TOKENS if (told := count(usage.get(name))) is not None})
+        searches = count(_mapping(usage.get("server_tool_use")).get("web_search_requests"))
+        self.web_searches = self.web_searches if searches is None else searches
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -76,6 +76,7 @@ class Request:
                     stop_reason=self.reply.stop_reason,
                     request_id=self._request_id,
                     prompt_fingerprint=fingerprint,
+                    web_searches=self.reply.web_searches,
                 )
 
     async def _exchange(self, parameters: Mapping[str, Any]) -> None:

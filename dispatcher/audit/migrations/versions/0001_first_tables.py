@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy import Column
 
+from dispatcher.audit.migrations.log_table import create_log, index_log
 from dispatcher.audit.moment import DatabaseNow, UtcDateTime
 
 revision = "0001"
@@ -93,10 +94,8 @@ _LOGS = (
     Column("prompt_fingerprint", sa.String(64)),
     Column("repository", sa.String(1024)),
     Column("commit_sha", sa.String(64)),
-    sa.UniqueConstraint(
-        "tenant", "feature", "conversation_id", "turn", "attempt", "role", name="uq_ai_outbound_logs_turn"
-    ),
 )
+_TURN = ("tenant", "feature", "conversation_id", "turn", "attempt", "role")
 
 _CALLS = (
     Column("log_id", sa.String(36), primary_key=True),
@@ -131,10 +130,8 @@ _REGISTRATIONS = (
 
 def upgrade() -> None:
     """Create the tables."""
-    op.create_table("ai_outbound_logs", *_LOGS)
-    op.create_index("ix_ai_outbound_logs_created_at", "ai_outbound_logs", ["created_at"])
-    op.create_index(
-        "ix_ai_outbound_logs_feature_origin_created_at", "ai_outbound_logs", ["feature", "origin", "created_at"]
-    )
+    create_log(_LOGS, "uq_ai_outbound_logs_turn", _TURN)
+    index_log("ix_ai_outbound_logs_created_at", ["created_at"])
+    index_log("ix_ai_outbound_logs_feature_origin_created_at", ["feature", "origin", "created_at"])
     op.create_table("ai_outbound_calls", *_CALLS)
     op.create_table("adr_registrations", *_REGISTRATIONS)

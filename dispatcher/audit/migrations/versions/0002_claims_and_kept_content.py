@@ -7,6 +7,7 @@ from alembic import op
 from sqlalchemy import Column
 from sqlalchemy.dialects import mysql
 
+from dispatcher.audit.migrations.log_table import add_to_log, index_log
 from dispatcher.audit.moment import UtcDateTime
 
 revision = "0002"
@@ -74,13 +75,8 @@ _RESULTS = (
 
 def upgrade() -> None:
     """Add the columns, all of which may be unknown, and the tables."""
-    for column in _OF_THE_LOG:
-        op.add_column("ai_outbound_logs", column)
-    op.create_index(
-        "ix_ai_outbound_logs_tenant_feature_origin_created_at",
-        "ai_outbound_logs",
-        ["tenant", "feature", "origin", "created_at"],
-    )
+    add_to_log(_OF_THE_LOG)
+    index_log("ix_ai_outbound_logs_tenant_feature_origin_created_at", ["tenant", "feature", "origin", "created_at"])
     op.create_table("ai_idempotency_keys", *_IDEMPOTENCY_KEYS)
     op.create_table("ai_budget_locks", *_BUDGET_LOCKS)
     op.create_table("ai_conversations", *_CONVERSATIONS)

@@ -1,0 +1,153 @@
+"""What keeps the log in order, from settings: sweeps and retention."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from dispatcher.action.observation import Status
+from dispatcher.audit.evidence import evidence_of
+from dispatcher.audit.log import Log
+from dispatcher.audit.owner import Life, life_of, look_at, read_owner, this_process
+from dispatcher.audit.record import SweptRow
+from dispatcher.audit.retention import Retention, RetentionReport, RetentionRule
+from dispatcher.audit.spool import Spool
+from dispatcher.audit.sweeper import Sweeper
+from dispatcher.dispatch.sweep_report import RowsReport
+from dispatcher.dispatch.sweeping import Provider, RowSweep
+from dispatcher.errors import InvalidRecord, NoApiKey, ProviderUnavailable
+from dispatcher.paths.managed.path import ManagedPath
+from dispatcher.paths.managed.session import Failed
+from dispatcher.paths.managed.sweep import LoggedRow, SweepReport, SweepRules
+from dispatcher.prices import PriceTable
+from dispatcher.routing.policy import Policies
+from dispatcher.settings import Settings
+from dispatcher.wiring.doors import ask_where_answers_come_from, claude_of, log_spool, open_database, origin_of_mark
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+SWEEP_GRACE = dt.timedelta(minutes=1)
+"""How long past its deadline an attempt may still be winding down."""
+
+
+async def sweep_rows(
+    settings: Settings, *, dry_run: bool, on_progress: Callable[[float], None] = lambda _done: None
+) -> RowsReport:
+    """Give up the rows that processes which are gone left open, after reading their sessions and putting them away.
+
+    Without a key the sessions can't be read. Raises InvalidPolicy, SourceUnreachable or LogUnavailable.
+    """
+    prices = PriceTable.load(settings.policies_dir / "prices.yml")
+    mark = ask_where_answers_come_from(settings.anthropic_base_url)
+    try:
+        sessions = ManagedPath(claude_of(settings, mark), lambda _tenant, _url: None)
+    except NoApiKey:
+        provider = None
+    else:
+        provider = Provider(sessions=sessions, origin=origin_of_mark(mark))
+    database, spool = open_database(settings), log_spool(settings)
+    try:
+        return await sweep_rows_of(
+            settings, database, spool, provider, prices, dry_run=dry_run, on_progress=on_progress
+        )
+    finally:
+        spool.shutdown()
+        database.dispose()
+
+
+async def sweep_rows_of(
+    settings: Settings,
+    database: Engine,
+    spool: Spool,
+    provider: Provider | None,
+    prices: PriceTable,
+    *,
+    dry_run: bool = False,
+    on_progress: Callable[[float], None] = lambda _done: None,
+) -> RowsReport:
+    """The same with parts that are there already."""
+    here, sweeper = this_process(), Sweeper(database)
+
+    def life(owner: str | None) -> Life:
+        return life_of(read_owner(owner), here, look_at)
+
+    patience = dt.timedelta(seconds=settings.sweep_patience_s)
+    try:
+        sweep = RowSweep(sweeper, life, spool.waits_for, provider, prices, patience)
+        return await sweep.run(dry_run=dry_run, on_progress=on_progress)
+    finally:
+        sweeper.release()
+
+
+def apply_retention(
+    settings: Settings,
+    *,
+    older_than: dt.timedelta | None,
+    force: bool,
+    dry_run: bool,
+    on_progress: Callable[[float], None] = lambda _done: None,
+) -> RetentionReport:
+    """Delete the content that has expired, and the rows that are older than the policy, or the caller, keeps them.
+
+    Rows stay where one of them is the evidence of a registered record that is still open, unless it is forced. Raises
+    InvalidPolicy or SourceUnreachable.
+    """
+    policies = Policies.load(settings.policies_dir)
+    engine = open_database(settings)
+    try:
+        rule = RetentionRule(
+            feature=policies.feature,
+            keep_rows=older_than or policies.keep_rows,
+            evidence=() if force else evidence_of(engine, policies.feature, _closed_records(settings)),
+        )
+        return Retention(engine).apply(rule, dry_run=dry_run, on_progress=on_progress)
+    finally:
+        engine.dispose()
+
+
+def _closed_records(settings: Settings) -> set[str]:
+    """The records that wait for no verdict any more; whatever can't be read may."""
+    from dispatcher.adr.reader import read_records  # noqa: PLC0415 - serving traffic needs no records
+
+    try:
+        records, _ = read_records(settings.adrs_dir)
+    except InvalidRecord:
+        return set()
+    return {record.id for record in records if not record.status.is_open}
+
+
+async def sweep_sessions(settings: Settings, *, since: dt.datetime, now: dt.datetime, dry_run: bool) -> SweepReport:
+    """Stop and archive the managed sessions that nobody needs any more, of those created since then.
+
+    Only sessions whose rows are in this log are touched. Raises InvalidPolicy, SourceUnreachable, NoApiKey,
+    LogUnavailable, or ProviderUnavailable where the provider can't be asked.
+    """
+    conduct = Policies.load(settings.policies_dir).conduct
+    mark = ask_where_answers_come_from(settings.anthropic_base_url)
+    claude = claude_of(settings, mark)
+    log = Log(open_database(settings))
+
+    async def look_up(log_ids: frozenset[str]) -> Mapping[str, LoggedRow]:
+        return {log_id: _as_swept(row) for log_id, row in (await log.sessions(sorted(log_ids))).items()}
+
+    rules = SweepRules(now=now, since=since, session_ttl=conduct.session_ttl, grace=SWEEP_GRACE)
+    try:
+        return await ManagedPath(claude, lambda _tenant, _url: None).sweep(look_up, rules, dry_run=dry_run)
+    except Failed as failed:
+        raise ProviderUnavailable(f"the provider's sessions can't be swept: {failed.failure.message}") from None
+    finally:
+        await asyncio.to_thread(log.shutdown)
+
+
+def _as_swept(row: SweptRow) -> LoggedRow:
+    """What a sweep must know of a row, and of its conversation, whose later turns may go on in the row's session."""
+    return LoggedRow(
+        status=row.status if row.busy_until is None else Status.STARTED,
+        session_id=row.session_id,
+        deadline_at=row.busy_until or row.deadline_at or row.active_at,
+        conversation_used_at=row.active_at if row.resumable else None,
+    )
