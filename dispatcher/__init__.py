@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         NoApiKey,
         RepositoryUnusable,
     )
-    from dispatcher.wiring import adispatch_research, astream_research, dispatch_research
+    from dispatcher.wiring.default import adispatch_research, astream_research, dispatch_research
 
 _EVENTS = "dispatcher.action.event"
 _ERRORS = "dispatcher.errors"
@@ -80,9 +80,9 @@ _HOMES = {
     "TextArrived": _EVENTS,
     "ToolFinished": _EVENTS,
     "Transcript": "dispatcher.action.transcript",
-    "adispatch_research": "dispatcher.wiring",
-    "astream_research": "dispatcher.wiring",
-    "dispatch_research": "dispatcher.wiring",
+    "adispatch_research": "dispatcher.wiring.default",
+    "astream_research": "dispatcher.wiring.default",
+    "dispatch_research": "dispatcher.wiring.default",
 }
 
 __all__ = [

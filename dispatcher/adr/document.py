@@ -6,7 +6,8 @@ import datetime as dt
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from dispatcher.adr.criterion import Criterion
+from dispatcher.adr.passages import Passage, passages
 from dispatcher.document.notation import Contradictions, Duration, Name, Number, Positive, Strict, as_tuple, plain
 
 _WEIGHTS_TOLERANCE = Decimal("1e-9")
@@ -53,7 +55,8 @@ class Looks(Strict):
     """How often the evidence is looked at, and what all looks together may cost.
 
     `alpha` is the chance of a wrong SHIP over all looks; `max_weeks` the horizon; `settle` how long after its window a
-    cluster is waited for, so that slow dispatches aren't counted after fast ones.
+    cluster is waited for, so that slow dispatches aren't counted after fast ones. `t_star` is the number of clusters at
+    which the interval of a mean is tightest; where it isn't stated, those expected at half of `max_weeks`.
     """
 
     cadence: Literal["weekly"]
@@ -61,6 +64,7 @@ class Looks(Strict):
     alpha: Annotated[Number, Field(gt=0, lt=Decimal("0.5"))]
     max_weeks: Annotated[int, Field(ge=1, le=520)]
     settle: Duration
+    t_star: Annotated[int | None, Field(ge=1, le=10**9)] = None
 
 
 class Unit(Strict):
@@ -84,12 +88,12 @@ class Assignment(Strict):
     def _consistent(self) -> Assignment:
         drawn = self.kind == "sticky_share"
         problems = []
-        for field in ("by", "share"):
-            given = getattr(self, field) is not None
+        for name in ("by", "share"):
+            given = getattr(self, name) is not None
             if drawn and not given:
-                problems.append(f"sticky_share is a draw, so state {field}")
+                problems.append(f"sticky_share is a draw, so state {name}")
             if given and not drawn:
-                problems.append(f"tenant_flag draws nothing, so it takes no {field}")
+                problems.append(f"tenant_flag draws nothing, so it takes no {name}")
         if problems:
             raise Contradictions(problems)
         return self
@@ -154,12 +158,31 @@ class Acceptance(Strict):
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The lines of a record's file: of the keys of its front matter, and of every path in its acceptance block."""
+
+    front: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
+    block: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
+
+    def of(self, *path: str | int) -> int:
+        """The line of a path of the block, or of the nearest value around it; 1 where there is none."""
+        while path not in self.block and path:
+            path = path[:-1]
+        return self.block.get(path, 1)
+
+    def of_key(self, name: str) -> int:
+        """The line of a key of the front matter; 1 where it isn't stated."""
+        return self.front.get((name,), 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """A decision record as it was read.
 
     `sections` maps each second-level heading to its text, in the order of the document. `acceptance` is None for a
-    record that says `acceptance: none`: it decides something that no telemetry judges.
+    record that says `acceptance: none`: it decides something that no telemetry judges. `corrects` maps the records that
+    this one corrects to the hash of the text it found there. `text` is the whole file.
     """
 
     id: str
@@ -172,6 +195,23 @@ class Record:
     sections: dict[str, str]
     acceptance: Acceptance | None
     path: Path
+    corrects: Mapping[str, str] = field(default_factory=dict)
+    corrected_by: tuple[str, ...] = ()
+    text: str = ""
+    places: Places = field(default_factory=Places)
+
+    @cached_property
+    def passages(self) -> tuple[Passage, ...]:
+        """The body, taken apart."""
+        return passages(self.text)
+
+    def criterion_line(self, criterion_id: str) -> int:
+        """The line on which a criterion of the block starts."""
+        criteria = () if self.acceptance is None else self.acceptance.criteria
+        for index, criterion in enumerate(criteria):
+            if criterion.id == criterion_id:
+                return self.places.of("criteria", index)
+        return 1
 
     @property
     def block_hash(self) -> str | None:

@@ -1,153 +1,85 @@
-"""What a record can be refused for by looking at the document alone, before its clock may start."""
+"""What a record is refused for by looking at documents: all problems at once, each with its line.
+
+Whether a criterion can be decided is computed elsewhere (`verdict.decidability`), since it takes the statistics.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator
-from decimal import Decimal
 
-from dispatcher.adr.criterion import Criterion, Measure, Source
+from dispatcher.adr.baselines import baseline_problems
+from dispatcher.adr.claims import claim_problems
+from dispatcher.adr.corrections import correction_problems
 from dispatcher.adr.document import Acceptance, Record
-from dispatcher.document.notation import plain
+from dispatcher.adr.prose import prose_problems
+from dispatcher.adr.relations import outdated_baselines, supersession_problems
+from dispatcher.adr.surroundings import Surroundings
+from dispatcher.document.tree import Problem
 
 _REQUIRED_SECTIONS = {
-    "Sources": ("sources",),
     "Considered Options": ("considered options", "alternatives"),
     "Risks": ("risks",),
 }
-# Digits may be grouped by blanks or commas; a number that is part of a word (`AC-7`, `p95`, `haiku-4-5`) or of a day
-# is not looked at.
-_NUMBER = re.compile(
-    r"""(?<![\w.\-/])
-    (\d{1,3}(?:[ ,\u00a0\u202f]\d{3})+(?!\d)|\d+)
-    ((?:\.\d+)?)
-    (?:[ \u00a0\u202f]?(ms|s|%|x)(?!\w)|(?!\.?\d|-?\w))""",
-    re.VERBOSE,
-)
-_PERCENTILE = re.compile(r"\bp[1-9][0-9]?\b")
-_SECTION_ITEM = r"\*\*{id}\b.*?(?=\n\s*[-*]\s+\*\*|\n\n|\Z)"
+_REQUIRED_OF_JUDGED = {"Sources": ("sources",)}
 
 
-def refusals(record: Record, largest_deadline: dt.timedelta) -> list[str]:
-    """Why the record may not be registered; empty where it may.
+def problems(record: Record, around: Surroundings) -> list[Problem]:
+    """Everything that is wrong with a record as a document, in the order of its lines.
 
-    `largest_deadline` is the largest deadline of any registered variant: a cluster must be given at least that long to
-    end before it is counted.
+    A record whose life is over is history: only what it says of others, and they of it, is looked at.
     """
+    found = [*supersession_problems(record, around.records), *correction_problems(record, around.records)]
+    if record.status.is_open:
+        found += [*_missing_sections(record), *claim_problems(record), *outdated_baselines(record, around.records)]
+        if record.acceptance is not None:
+            found += _acceptance_problems(record, record.acceptance, around)
+    return sorted(set(found))
+
+
+def not_judged(record: Record) -> list[Problem]:
+    """Why a record has nothing that a clock could be started for; empty where it has."""
     if record.acceptance is None:
-        return ["says `acceptance: none`: there is nothing to judge"]
-    problems = [] if record.status.is_open else [f"is {record.status}: only a proposed or accepted record is judged"]
-    problems += _missing_sections(record)
-    problems += _block_refusals(record.acceptance, largest_deadline)
-    for criterion in record.acceptance.criteria:
-        found = [*_baseline_refusals(criterion, record.acceptance), *_prose_refusals(criterion, record)]
-        problems += [f"{criterion.id}: {problem}" for problem in found]
-    return problems
+        return [Problem(1, "says `acceptance: none`: there is nothing to judge")]
+    if not record.status.is_open:
+        line = record.places.of_key("status")
+        return [Problem(line, f"is {record.status}: only a proposed or accepted record is judged")]
+    return []
 
 
-def _missing_sections(record: Record) -> Iterator[str]:
+def _missing_sections(record: Record) -> Iterator[Problem]:
     headings = [heading.lower() for heading in record.sections]
-    for name, starts in _REQUIRED_SECTIONS.items():
+    required = _REQUIRED_SECTIONS | ({} if record.acceptance is None else _REQUIRED_OF_JUDGED)
+    for name, starts in required.items():
         if not any(heading.startswith(starts) for heading in headings):
-            yield f"the section {name} is missing"
+            yield Problem(1, f"the section {name} is missing")
 
 
-def _block_refusals(block: Acceptance, largest_deadline: dt.timedelta) -> Iterator[str]:
-    if block.looks.settle < largest_deadline:
-        yield (
-            f"settle is {block.looks.settle}, below a registered variant's deadline of {largest_deadline}: a slow "
-            "dispatch would be counted as failed before it may end"
+def _acceptance_problems(record: Record, block: Acceptance, around: Surroundings) -> Iterator[Problem]:
+    yield from _block_problems(record, block, around)
+    for index, criterion in enumerate(block.criteria):
+        line = record.places.of("criteria", index, "baseline")
+        for text in baseline_problems(criterion, record, around):
+            yield Problem(line, f"{criterion.id}: {text}")
+        yield from prose_problems(record, index, criterion)
+
+
+def _block_problems(record: Record, block: Acceptance, around: Surroundings) -> Iterator[Problem]:
+    for arm, variant in (("candidate", block.candidate.variant), ("control", block.control.variant)):
+        if variant not in around.deadlines:
+            known = ", ".join(sorted(around.deadlines)) or "none"
+            text = f"{arm} {variant} is not a registered variant; the policies hold {known}"
+            yield Problem(record.places.of(arm), text)
+    longest = max(around.deadlines.values(), default=dt.timedelta(0))
+    if block.looks.settle < longest + around.grace:
+        yield Problem(
+            record.places.of("looks", "settle"),
+            f"settle is {block.looks.settle}, below a registered variant's deadline of {longest} and the sweeper's "
+            f"grace of {around.grace}: a slow dispatch would be counted as failed before it may end",
         )
-
-
-def _baseline_refusals(criterion: Criterion, block: Acceptance) -> Iterator[str]:
-    baseline = criterion.baseline
-    if baseline is None:
-        return
-    latency = criterion.measure is Measure.RESPONSE_TIME_MS
-    if latency and baseline.n == 1:
-        yield "a latency criterion on a single datapoint: one run says nothing about a distribution"
-    if latency and baseline.source is Source.SPIKE and _has_production_baseline(block):
-        yield "a spike as latency baseline, although this record itself quotes production telemetry"
-    if baseline.where is not None and baseline.where.feature != block.feature:
-        yield f"the baseline is of feature {baseline.where.feature}, the record of {block.feature}"
-    if baseline.published:
-        tenant = baseline.where.tenant if baseline.where is not None else None
-        if {tenant} != set(block.tenants):
-            measured = tenant or "a tenant it doesn't name"
-            yield f"a published baseline of {measured} is applied to {', '.join(sorted(block.tenants))}"
-
-
-def _has_production_baseline(block: Acceptance) -> bool:
-    baselines = (criterion.baseline for criterion in block.criteria)
-    return any(baseline is not None and baseline.source is Source.PRODUCTION_TELEMETRY for baseline in baselines)
-
-
-def _prose_refusals(criterion: Criterion, record: Record) -> Iterator[str]:
-    if "current" in criterion.says.lower() and criterion.bound.form == "value":
-        yield "says speaks of 'current', but the limit refers to no measurement of it"
-    yield from _disagreements("says", criterion.says, criterion)
-    known = _stateable(criterion)
-    for number in sorted(_numbers(criterion.says, criterion) - known):
-        yield f"says states {plain(number)}, which the block doesn't"
-    sentence = _confirmation_sentence(criterion, record)
-    if sentence is None:
-        yield f"the section Confirmation has no sentence that starts with **{criterion.id}**"
-    else:
-        yield from _disagreements("the sentence under Confirmation", sentence, criterion)
-
-
-def _disagreements(place: str, text: str, criterion: Criterion) -> Iterator[str]:
-    stated = _numbers(text, criterion)
-    for name, number in _must_state(criterion):
-        if number not in stated:
-            yield f"{place} doesn't state the {name} {plain(number)}"
-    percentiles = set(_PERCENTILE.findall(text))
-    if criterion.quantile is not None and percentiles != {criterion.aggregate}:
-        found = ", ".join(sorted(percentiles)) or "no percentile"
-        yield f"{place} states {found}, the block {criterion.aggregate}"
-
-
-def _must_state(criterion: Criterion) -> Iterator[tuple[str, Decimal]]:
-    bound, baseline, limit = criterion.bound, criterion.baseline, criterion.limit
-    if bound.form != "value":
-        yield "multiplier", bound.number
-    if bound.form == "times_baseline" and baseline is not None:
-        if baseline.value is not None:
-            yield "baseline's value", baseline.value
-        if baseline.n is not None:
-            yield "baseline's n", Decimal(baseline.n)
-    if limit is not None:
-        yield "limit", limit
-
-
-def _stateable(criterion: Criterion) -> set[Decimal]:
-    numbers = {number for _, number in _must_state(criterion)}
-    if criterion.quantile is not None:
-        numbers |= {criterion.quantile, 1 - criterion.quantile}
-    if criterion.expected is not None:
-        numbers.add(criterion.expected.number)
-    if criterion.baseline is not None and criterion.baseline.window is not None:
-        first, last = criterion.baseline.window
-        numbers.add(Decimal((last - first).days))
-    return numbers
-
-
-def _numbers(text: str, criterion: Criterion) -> set[Decimal]:
-    """The numbers of a sentence in the criterion's unit: seconds as milliseconds, per cent as a share."""
-    numbers = set()
-    for whole, fraction, unit in _NUMBER.findall(text):
-        number = Decimal(re.sub(r"\D", "", whole) + fraction)
-        if unit == "%":
-            number /= 100
-        elif unit == "s" and criterion.measure is Measure.RESPONSE_TIME_MS:
-            number *= 1000
-        numbers.add(number)
-    return numbers
-
-
-def _confirmation_sentence(criterion: Criterion, record: Record) -> str | None:
-    section = record.sections.get("Confirmation", "")
-    match = re.search(_SECTION_ITEM.format(id=re.escape(criterion.id)), section, re.DOTALL)
-    return None if match is None else match[0]
+    if not block.unit.window and block.traffic.dispatches_per_conversation > 1:
+        yield Problem(
+            record.places.of("unit", "window"),
+            "window is 0, so a conversation would end with its first dispatch, although the traffic has "
+            f"{block.traffic.dispatches_per_conversation} of them in one: state how long one lasts",
+        )

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from dispatcher.adr.document import Acceptance, Record, Status
+from dispatcher.adr.document import Acceptance, Places, Record, Status
 from dispatcher.adr.markdown import Fence, Markdown, take_apart
 from dispatcher.document.notation import Date, Strict
 from dispatcher.document.reading import problems_of, text_of
+from dispatcher.document.tree import Path as Place
 from dispatcher.document.tree import Problem, read_tree
 from dispatcher.errors import InvalidRecord
 
 BLOCK_INFO = "yaml acceptance"
 _LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
 
+Lines = Mapping[Place, int]
+
 RecordId = Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9]{0,9}-)?[0-9]{4}$")]
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class FrontMatter(Strict):
-    """The lifecycle of a record. `acceptance: none` is stated by a record that no telemetry judges."""
+    """The lifecycle of a record. `acceptance: none` is stated by a record that no telemetry judges.
+
+    `corrects` names the records that this one corrects, each with the hash of its text as `corrections.body_hash`
+    computes it; `corrected_by` is the other side.
+    """
 
     id: RecordId
     title: Annotated[str, Field(min_length=1)]
@@ -32,6 +42,8 @@ class FrontMatter(Strict):
     supersedes: list[RecordId] = Field(default_factory=list)
     superseded_by: RecordId | None = None
     acceptance: Literal["none"] | None = None
+    corrects: dict[RecordId, Sha256] = Field(default_factory=dict)
+    corrected_by: list[RecordId] = Field(default_factory=list)
 
 
 def read_record(path: Path) -> Record:
@@ -81,10 +93,11 @@ def find_record(directory: Path, name: str) -> Record:
 
 def parse_record(content: bytes, path: Path) -> Record:
     """Read the content of a record's file; `path` is only its name. Raises InvalidRecord."""
-    parts = take_apart(text_of(content, path.name, InvalidRecord))
+    text = text_of(content, path.name, InvalidRecord)
+    parts = take_apart(text)
     problems = list(parts.problems)
-    front = _front_matter(parts, problems)
-    acceptance = _acceptance(parts, front, problems)
+    front, keys = _front_matter(parts, problems)
+    acceptance, lines = _acceptance(parts, front, problems)
     if front is not None and not path.name.startswith(f"{front.id}-"):
         problems.append(Problem(1, f"the file of record {front.id} is named {front.id}-….md"))
     if problems or front is None:
@@ -100,35 +113,39 @@ def parse_record(content: bytes, path: Path) -> Record:
         sections=parts.sections,
         acceptance=acceptance,
         path=path,
+        corrects=front.corrects,
+        corrected_by=tuple(front.corrected_by),
+        text=text,
+        places=Places(keys, lines),
     )
 
 
-def _front_matter(parts: Markdown, problems: list[Problem]) -> FrontMatter | None:
+def _front_matter(parts: Markdown, problems: list[Problem]) -> tuple[FrontMatter | None, Lines]:
     if parts.front is None:
-        return None
+        return None, {}
     tree = read_tree(parts.front, 2, typed=False)
     problems += [Problem(problem.line, f"front matter {problem.text}") for problem in tree.problems]
     if tree.problems:
-        return None
+        return None, {}
     try:
         front = FrontMatter.model_validate(tree.value)
     except ValidationError as error:
         problems += problems_of(error, tree)
-        return None
+        return None, {}
     if (front.status is Status.SUPERSEDED) != (front.superseded_by is not None):
         problems.append(
             Problem(tree.line_of(("status",)), "status superseded and superseded_by belong together: state both")
         )
-    return front
+    return front, tree.lines
 
 
-def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Problem]) -> Acceptance | None:
+def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Problem]) -> tuple[Acceptance | None, Lines]:
     block = _only_block(parts, problems)
     if block is None:
         if front is not None and front.acceptance is None:
             text = f"has no `{BLOCK_INFO}` block; a record that no telemetry judges says `acceptance: none`"
             problems.append(Problem(1, text))
-        return None
+        return None, {}
     if front is not None and front.acceptance is not None:
         text = "an acceptance block, although the front matter says `acceptance: none`"
         problems.append(Problem(block.line - 1, text))
@@ -137,12 +154,12 @@ def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Probl
     tree = read_tree(block.text, block.line, typed=True)
     problems += [Problem(problem.line, f"acceptance block {problem.text}") for problem in tree.problems]
     if tree.problems:
-        return None
+        return None, {}
     try:
-        return Acceptance.model_validate(tree.value)
+        return Acceptance.model_validate(tree.value), tree.lines
     except ValidationError as error:
         problems += problems_of(error, tree)
-        return None
+        return None, {}
 
 
 def _only_block(parts: Markdown, problems: list[Problem]) -> Fence | None:

@@ -6,19 +6,24 @@ import datetime as dt
 import math
 from fractions import Fraction
 
-from dispatcher.adr.criterion import Criterion, Measure
+from dispatcher.adr.criterion import Criterion
 
 
 def in_unit(criterion: Criterion, value: Fraction | None) -> str:
     """A figure in the unit of a criterion's measure."""
     if value is None:
         return "none"
-    if criterion.measure is Measure.COST:
+    if criterion.measure.is_money:
         return dollars(float(value))
-    if criterion.measure is Measure.OUTPUT_VALID:
+    if criterion.aggregate == "rate":
         return f"{float(100 * value):.4g} %"
     whole = f"{math.floor(value):,}".replace(",", " ")
-    return f"{whole} ms" if value.denominator == 1 else f"{float(value):g} ms"
+    return f"{whole if value.denominator == 1 else f'{float(value):g}'} {criterion.measure.unit}"
+
+
+def difference_in_unit(criterion: Criterion, value: float) -> str:
+    """A difference of means in the unit of a criterion's measure."""
+    return dollars(value) if criterion.measure.is_money else f"{value:.4g} {criterion.measure.unit}"
 
 
 def dollars(value: float) -> str:

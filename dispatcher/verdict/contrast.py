@@ -81,6 +81,10 @@ class Contrast:
         inside = 2 * spread / (self.clusters * rho_squared) * math.log1p(math.sqrt(spread) / (2 * alpha))
         return self.standard_error * math.sqrt(inside)
 
+    def grown(self, factor: Fraction) -> Contrast:
+        """The same difference among so many times as many clusters."""
+        return Contrast(self.difference, self.standard_error / math.sqrt(factor), round(self.clusters * factor))
+
 
 def contrast(strata: Iterable[Stratum], *, ratio: Fraction = Fraction(0), limit: Fraction = Fraction(0)) -> Contrast:
     """D = Σ w (μ_candidate - ratio · μ_control) - limit; at least two clusters in every arm of a stratum."""

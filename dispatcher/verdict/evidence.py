@@ -14,10 +14,10 @@ however often one looks and whatever goes on inside a cluster. For single calls 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-Histogram = Mapping[tuple[int, int], int]
-"""Clusters by (dispatches, dispatches above the limit)."""
+Histogram = Mapping[tuple[int, int], float]
+"""Clusters by (dispatches, dispatches above the limit); a whole number of each, but in a forecast."""
 
 _AT_NOTHING, _AT_NO_BET = 0.35, 0.05
 _PASS_BETWEEN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -36,13 +36,16 @@ The atom at "no bet" never moves, so no run of data makes the process 0.
 FAIL_GRID = ((1.0, _AT_NO_BET), *((times, (1 - _AT_NO_BET) / len(_FAIL_BEYOND)) for times in _FAIL_BEYOND))
 """The same for the fail side."""
 
+MEAN_LOOKS_TO_ALARM = 520
+"""Ten years of weekly looks: how long, on average, a detector takes to alarm where the limit is kept."""
+
 _CLEAN = (1, 0)
 _FURTHEST = 1_000_000
 
 
 def log_e_pass(clusters: Histogram, p0: float) -> float:
     """The natural logarithm of E against "at least p₀ are above the limit": large where the limit is kept."""
-    return _log_mixture(clusters, p0, [(p0 * times, weight) for times, weight in PASS_GRID])
+    return _log_mixture(clusters, p0, _pass_bets(p0))
 
 
 def log_e_fail(clusters: Histogram, p0: float) -> float:
@@ -50,8 +53,23 @@ def log_e_fail(clusters: Histogram, p0: float) -> float:
 
     A bet lies below 1 by at least a hundredth of the way from p₀, where a multiple of p₀ would reach it.
     """
-    highest = 1 - (1 - p0) / 100
-    return _log_mixture(clusters, p0, [(min(p0 * times, highest), weight) for times, weight in FAIL_GRID])
+    return _log_mixture(clusters, p0, _fail_bets(p0))
+
+
+def log_detectors(looks: Iterable[Histogram], p0: float) -> Iterator[float]:
+    """After each look at new clusters, ln S of a detector of a limit that was kept and is broken now.
+
+    S_j ← (S_j + 1) · Π_c (1 + λ_j (p₀ - Y_c)) for each bet of the fail side, S = Σ_j w_j S_j: an e-detector (Shin,
+    Ramdas and Rinaldo 2024, E-detectors), which forgets what was good before. While the limit is kept it takes h looks
+    on average, or more, to reach h.
+    """
+    bets = _fail_bets(p0)
+    sums = [-math.inf] * len(bets)
+    for clusters in looks:
+        shares = _by_share(clusters)
+        wealths = [_log_wealth(shares, p0, _rate(p0, bet)) for bet, _ in bets]
+        sums = [_log_sum((so_far, 0.0)) + wealth for so_far, wealth in zip(sums, wealths, strict=True)]
+        yield _log_sum(math.log(weight) + so_far for so_far, (_, weight) in zip(sums, bets, strict=True))
 
 
 def epoch_alpha(alpha: float, epoch: int) -> float:
@@ -98,20 +116,34 @@ def log_balance(counts: Iterable[tuple[float, int, int]]) -> float:
     return total
 
 
+def _pass_bets(p0: float) -> list[tuple[float, float]]:
+    return [(p0 * times, weight) for times, weight in PASS_GRID]
+
+
+def _fail_bets(p0: float) -> list[tuple[float, float]]:
+    highest = 1 - (1 - p0) / 100
+    return [(min(p0 * times, highest), weight) for times, weight in FAIL_GRID]
+
+
 def _log_mixture(clusters: Histogram, p0: float, bets: Iterable[tuple[float, float]]) -> float:
     if not 0 < p0 < 1:
         raise ValueError(f"a share that is allowed lies between 0 and 1, not at {p0}")
     shares = _by_share(clusters)
-    terms = []
-    for bet, weight in bets:
-        rate = (p0 - bet) / (p0 * (1 - p0))
-        terms.append(math.log(weight) + _log_wealth(shares, p0, rate))
-    # The largest term is finite: the bet on p₀ itself never moves.
-    largest = max(terms)
-    return largest + math.log(math.fsum(math.exp(term - largest) for term in terms))
+    return _log_sum(math.log(weight) + _log_wealth(shares, p0, _rate(p0, bet)) for bet, weight in bets)
 
 
-def _log_wealth(shares: Mapping[float, int], p0: float, rate: float) -> float:
+def _rate(p0: float, bet: float) -> float:
+    return (p0 - bet) / (p0 * (1 - p0))
+
+
+def _log_sum(terms: Iterable[float]) -> float:
+    """The logarithm of a sum from those of its terms, of which the bet on p₀ itself is finite, since it never moves."""
+    logarithms = list(terms)
+    largest = max(logarithms)
+    return largest + math.log(math.fsum(math.exp(each - largest) for each in logarithms))
+
+
+def _log_wealth(shares: Mapping[float, float], p0: float, rate: float) -> float:
     gains = [(1 + rate * (p0 - share), count) for share, count in shares.items()]
     if any(gain <= 0 for gain, _ in gains):
         return -math.inf
@@ -119,8 +151,8 @@ def _log_wealth(shares: Mapping[float, int], p0: float, rate: float) -> float:
     return math.fsum(count * math.log(gain) for gain, count in gains)
 
 
-def _by_share(clusters: Histogram) -> dict[float, int]:
-    shares: dict[float, int] = {}
+def _by_share(clusters: Histogram) -> dict[float, float]:
+    shares: dict[float, float] = {}
     for (size, above), count in clusters.items():
         if not 0 <= above <= size or size == 0 or count < 0:
             raise ValueError(f"{count} clusters of {size} dispatches with {above} above the limit can't be")

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from dispatcher.adr.criterion import Criterion, Measure
+from dispatcher.adr.criterion import Criterion
 from dispatcher.verdict.contrast import Stratum, Sums
 from dispatcher.verdict.finding import Figures
 from dispatcher.verdict.measured import Arm, Cell, Measurement, clusters_of, dispatches_of
-from dispatcher.verdict.measures import counts_exceedances, is_judgeable
+from dispatcher.verdict.measures import counts_cells, counts_exceedances
 
 NANO = 10**9
 ARMS = (Arm.CANDIDATE, Arm.CONTROL)
@@ -22,37 +22,43 @@ def figures_of(
 ) -> dict[Arm, Figures]:
     """Both arms in numbers: what the looks up to one took in, or everything."""
     if counts_exceedances(criterion):
-        return {arm: _figures(criterion, measurement, arm, up_to, None) for arm in ARMS}
-    means = _mean_costs(criterion, {arm: measurement.of(arm, up_to=up_to) for arm in ARMS}, tenants)
-    return {arm: _figures(criterion, measurement, arm, up_to, means[arm]) for arm in ARMS}
+        return {arm: _of_share(criterion, measurement, arm, up_to) for arm in ARMS}
+    cells = {arm: measurement.of(arm, up_to=up_to) for arm in ARMS}
+    means = _means(criterion, cells, tenants)
+    return {arm: _of_mean(criterion, cells[arm], means[arm]) for arm in ARMS}
 
 
-def _figures(
-    criterion: Criterion, measurement: Measurement, arm: Arm, up_to: int | None, figure: Fraction | None
-) -> Figures:
+def _of_share(criterion: Criterion, measurement: Measurement, arm: Arm, up_to: int | None) -> Figures:
     cells = measurement.of(arm, up_to=up_to)
-    n = dispatches_of(cells)
-    k, successes = None, None
-    if counts_exceedances(criterion):
-        counted = [(cell, cell.counted[criterion.id]) for cell in cells] if is_judgeable(criterion) else []
-        k = sum(counts.over * cell.clusters for cell, counts in counted) if is_judgeable(criterion) else None
-        unknown = sum(counts.unknown for _, counts in counted)
-        if criterion.measure is Measure.RESPONSE_TIME_MS:
-            times, share = measurement.times(arm, entered_only=up_to is not None), Fraction(criterion.quantile or 0)
-            figure = _whole(times.nearest_rank(share))
-            successes = _whole(times.nearest_rank(share, successes_only=True))
-        elif k is not None and n:
-            figure = Fraction(n - k, n)
-    else:
-        unknown = unknown_costs(cells)
+    k = sum(cell.counted[criterion.id].over for cell in cells) if counts_cells(criterion) else None
+    n, figure, successes = dispatches_of(cells), None, None
+    if counts_cells(criterion):
+        n = values_of(cells, criterion)
+    if criterion.quantile is not None:
+        times = measurement.times(arm, entered_only=up_to is not None, measure=criterion.measure)
+        share = Fraction(criterion.quantile)
+        figure, successes = _whole(times.nearest_rank(share)), _whole(times.nearest_rank(share, successes_only=True))
+    elif k is not None and n:
+        figure = Fraction(k if criterion.measure.lower_is_better else n - k, n)
     return Figures(
         n=n,
-        clusters=clusters_of(cells),
+        clusters=clusters_about(cells, criterion),
         k=k,
         failed=sum(cell.failed for cell in cells),
-        unknown=unknown,
+        unknown=unknown_values(cells, criterion),
         figure=figure,
         figure_successes=successes,
+    )
+
+
+def _of_mean(criterion: Criterion, cells: Sequence[Cell], mean: Fraction | None) -> Figures:
+    return Figures(
+        n=dispatches_of(cells),
+        clusters=clusters_of(cells),
+        k=None,
+        failed=sum(cell.failed for cell in cells),
+        unknown=unknown_values(cells, criterion),
+        figure=None if mean is None else mean / unit_of(criterion),
     )
 
 
@@ -60,9 +66,33 @@ def _whole(value: int | None) -> Fraction | None:
     return None if value is None else Fraction(value)
 
 
-def unknown_costs(cells: Iterable[Cell]) -> int:
-    """How many dispatches have no known cost."""
-    return sum(cell.dispatches - cell.cost.known * cell.clusters for cell in cells)
+def unit_of(criterion: Criterion) -> int:
+    """How many of what is counted make one of the measure's unit: nano-dollars in a dollar, else 1."""
+    return NANO if criterion.measure.is_money else 1
+
+
+def values_of(cells: Iterable[Cell], criterion: Criterion) -> int:
+    """How many dispatches a criterion is about: of a measure of later turns fewer than there are."""
+    if counts_cells(criterion):
+        return sum(cell.counted[criterion.id].n for cell in cells)
+    if criterion.measure.later_turns_only and not counts_exceedances(criterion):
+        means = [cell.valued[criterion.id] for cell in cells]
+        return sum(mean.sums.size + mean.unknown for mean in means)
+    return dispatches_of(cells)
+
+
+def clusters_about(cells: Iterable[Cell], criterion: Criterion) -> int:
+    """How many clusters a criterion is about."""
+    if not counts_cells(criterion):
+        return clusters_of(cells)
+    return sum(sum(cell.counted[criterion.id].clusters.values()) for cell in cells)
+
+
+def unknown_values(cells: Iterable[Cell], criterion: Criterion) -> int:
+    """How many dispatches have no known value."""
+    if counts_cells(criterion):
+        return sum(cell.counted[criterion.id].unknown for cell in cells)
+    return sum(cell.valued[criterion.id].unknown for cell in cells if criterion.id in cell.valued)
 
 
 def arms_of(criterion: Criterion) -> tuple[Arm, ...]:
@@ -70,56 +100,41 @@ def arms_of(criterion: Criterion) -> tuple[Arm, ...]:
     return ARMS if criterion.bound.times_control is not None else (Arm.CANDIDATE,)
 
 
-def _mean_costs(
+def _means(
     criterion: Criterion, cells: Mapping[Arm, Sequence[Cell]], tenants: Mapping[str, Decimal]
 ) -> dict[Arm, Fraction | None]:
-    """Mean costs in US dollars, weighted as the judgement weighs them; each arm by itself where nothing compares."""
-    means = {arm: mean_cost(cells[arm], tenants) for arm in ARMS}
-    strata = compared([add_to({}, cells[arm]) for arm in arms_of(criterion)], tenants)
+    """Means weighted as the judgement weighs them; each arm by itself where nothing compares."""
+    means = {arm: mean_of(cells[arm], tenants, criterion) for arm in ARMS}
+    strata = compared([add_to({}, cells[arm], criterion) for arm in arms_of(criterion)], tenants)
     if strata is not None:
-        means[Arm.CANDIDATE] = sum((each.weight * each.candidate.mean for each in strata), Fraction(0)) / NANO
+        means[Arm.CANDIDATE] = sum((each.weight * each.candidate.mean for each in strata), Fraction(0))
         controls = [each.weight * each.control.mean for each in strata if each.control is not None]
         if controls:
-            means[Arm.CONTROL] = sum(controls, Fraction(0)) / NANO
+            means[Arm.CONTROL] = sum(controls, Fraction(0))
     return means
 
 
-def mean_cost(cells: Iterable[Cell], tenants: Mapping[str, Decimal]) -> Fraction | None:
-    """The mean cost of a dispatch in US dollars, weighted by tenant; of the tenants there are, None without any."""
+def mean_of(cells: Iterable[Cell], tenants: Mapping[str, Decimal], criterion: Criterion) -> Fraction | None:
+    """The mean of a dispatch as it is counted, weighted by tenant; of the tenants there are, None without any."""
     by_tenant: dict[str, Sums] = {}
     for cell in cells:
-        by_tenant[cell.tenant] = by_tenant.get(cell.tenant, Sums()) + sums_of(cell)
+        by_tenant[cell.tenant] = by_tenant.get(cell.tenant, Sums()) + cell.valued[criterion.id].sums
     known = {tenant: sums for tenant, sums in by_tenant.items() if sums.size}
     weight = sum((Fraction(tenants[tenant]) for tenant in known), Fraction(0))
     total = sum((Fraction(tenants[tenant]) * sums.mean for tenant, sums in known.items()), Fraction(0))
-    return total / weight / NANO if known else None
-
-
-def sums_of(cell: Cell) -> Sums:
-    """The five sums over a cell's clusters; those without a known cost have none."""
-    known, cost = cell.cost.known, cell.cost
-    if not known:
-        return Sums()
-    return Sums(
-        clusters=cell.clusters,
-        size=known * cell.clusters,
-        size_squared=known**2 * cell.clusters,
-        total=cost.total,
-        cross=known * cost.total,
-        total_squared=cost.total_squared,
-    )
+    return total / weight if known else None
 
 
 Strata = dict[tuple[str, float | None], Sums]
 """The sums of one arm by (tenant, candidate's share of the draw)."""
 
 
-def add_to(strata: Strata, cells: Iterable[Cell]) -> Strata:
+def add_to(strata: Strata, cells: Iterable[Cell], criterion: Criterion) -> Strata:
     """The sums with those of more cells."""
     added = dict(strata)
     for cell in cells:
         key = (cell.tenant, cell.share)
-        added[key] = added.get(key, Sums()) + sums_of(cell)
+        added[key] = added.get(key, Sums()) + cell.valued[criterion.id].sums
     return added
 
 
@@ -149,12 +164,13 @@ def compared_clusters(arms: Sequence[Strata]) -> tuple[int, ...]:
 
 
 def _usable(arms: Sequence[Strata]) -> list[tuple[str, float | None]]:
-    return [key for key in arms[0] if all(key in arm and arm[key].clusters > 1 for arm in arms)]
+    return [key for key in arms[0] if all(key in arm and arm[key].clusters > 1 and arm[key].size for arm in arms)]
 
 
 def exceedances(cells: Iterable[Cell], criterion: Criterion, side: str) -> Counter[tuple[int, int]]:
     """Clusters by (size, dispatches above the limit), as the pass side, "over", or the fail, "proven", has it."""
     clusters: Counter[tuple[int, int]] = Counter()
     for cell in cells:
-        clusters[cell.size, getattr(cell.counted[criterion.id], side)] += cell.clusters
+        for (size, over, proven), count in cell.counted[criterion.id].clusters.items():
+            clusters[size, over if side == "over" else proven] += count
     return clusters

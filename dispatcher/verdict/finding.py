@@ -34,9 +34,14 @@ class Reason(StrEnum):
     UNKNOWN_SHARE = "unknown_share"
     TIME_SCALED = "time_scaled"
     ASSIGNMENT_NOT_COMPARABLE = "assignment_not_comparable"
+    UNDECIDABLE_AT_TRAFFIC = "undecidable_at_traffic"
     UNDECIDED_AT_HORIZON = "undecided_at_horizon"
+    LATE_ALARM = "late_alarm"
     NO_GATES = "no_gates"
     RECORD_CHANGED = "record_changed"
+    BASELINE_NOT_REPRODUCIBLE = "baseline_not_reproducible"
+    HISTORY_CHANGED = "history_changed"
+    LOG_GAP = "log_gap"
     NOT_JUDGEABLE = "not_judgeable"
     VARIANT_NOT_AS_ROUTED = "variant_not_as_routed"
     SAMPLE_RATIO_MISMATCH = "sample_ratio_mismatch"
@@ -57,8 +62,9 @@ class Levels:
 class Look:
     """The evidence at one look: of a share as two e-processes, of a mean as a difference and its two half-widths.
 
-    `k` counts the dispatches above the limit as the pass side sees them. Logarithms are natural. A difference without
-    half-widths is one of costs that don't vary.
+    `k` counts the dispatches above the limit as the pass side sees them; of a percentile against another, above the
+    multiple of what that one is found to be so far. Logarithms are natural. A difference without half-widths is one of
+    costs that don't vary. `log_detector` watches what came after a pass.
     """
 
     at: dt.datetime
@@ -67,6 +73,7 @@ class Look:
     clusters: int
     log_e_pass: float | None = None
     log_e_fail: float | None = None
+    log_detector: float | None = None
     difference: float | None = None
     half_width_pass: float | None = None
     half_width_fail: float | None = None
@@ -92,13 +99,15 @@ class Figures:
 class Forecast:
     """What would decide: so many more clusters of the candidate (of either arm, for a mean), none above the limit.
 
-    `weeks` is how long they take at the record's own traffic; `earliest` the look that could then decide, None where
+    Where `alike` is set they are like those so far instead, in both arms. `weeks` is how long they take at the record's
+    own traffic, or, where they are alike, at the traffic so far; `earliest` the look that could then decide, None where
     the record isn't registered or its horizon comes first.
     """
 
     more: int
     weeks: int
     earliest: dt.datetime | None
+    alike: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,14 @@ import datetime as dt
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 
 from dispatcher.adr.criterion import Criterion, Severity
 from dispatcher.adr.document import Acceptance, Record
 from dispatcher.audit.record import Origin
+from dispatcher.verdict.claims import Claim, claim_of
 from dispatcher.verdict.epoch import Epoch
 from dispatcher.verdict.evidence import epoch_alpha, log_balance
 from dispatcher.verdict.figures import figures_of
@@ -38,6 +39,7 @@ _BLOCKS_AS_GUARD = frozenset(
         Reason.TENANT_ALARM,
         Reason.TIME_SCALED,
         Reason.ASSIGNMENT_NOT_COMPARABLE,
+        Reason.LATE_ALARM,
         Reason.NOT_JUDGEABLE,
     }
 )
@@ -109,6 +111,15 @@ def judge(
     )
 
 
+def invalidated(verdict: Verdict, reasons: Iterable[Reason]) -> Verdict:
+    """The verdict after what was found of its past or its baselines: INVALID where there is any reason."""
+    found = set(reasons)
+    if not found or verdict.epoch is None:
+        return verdict
+    before = set(verdict.reasons) if verdict.outcome is Outcome.INVALID else set()
+    return replace(verdict, outcome=Outcome.INVALID, reasons=ordered(before | found))
+
+
 def outcome_of(findings: Iterable[Finding], invalid: set[Reason], holding: set[Reason]) -> Outcome:
     """What findings come to in a registered record; SHIP takes a pass of every gate, not only no reason against it."""
     gates = [finding.state for finding in findings if finding.criterion.severity is Severity.GATE]
@@ -125,9 +136,13 @@ def _find(criterion: Criterion, block: Acceptance, looks: Looks, measurement: Me
     may_fail = 1 if criterion.severity is Severity.INFO else alike
     levels = Levels(to_pass=alpha, to_fail=alpha / may_fail, per_tenant=alpha / len(block.tenants))
     case = Case(block=block, looks=looks, measurement=measurement, levels=levels)
-    if not is_judgeable(criterion):
+    if not is_judgeable(criterion) or _lacks_grid(criterion, measurement):
         return _not_judgeable(case, criterion)
     return judge_share(case, criterion) if counts_exceedances(criterion) else judge_mean(case, criterion)
+
+
+def _lacks_grid(criterion: Criterion, measurement: Measurement) -> bool:
+    return claim_of(criterion) is Claim.PERCENTILE and criterion.id not in measurement.grids
 
 
 def _not_judgeable(case: Case, criterion: Criterion) -> Finding:
@@ -179,6 +194,8 @@ def _invalidating(
         yield Reason.VARIANT_NOT_AS_ROUTED
     if balance is not None and balance >= math.log(IMBALANCE):
         yield Reason.SAMPLE_RATIO_MISMATCH
+    if measurement.gaps:
+        yield Reason.LOG_GAP
 
 
 def _balance(block: Acceptance, looks: Looks, measurement: Measurement) -> float | None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from dispatcher.adr.criterion import Criterion, Severity
 from dispatcher.verdict.contrast import FEWEST_CLUSTERS, Contrast, contrast
 from dispatcher.verdict.figures import (
-    NANO,
     Strata,
     add_to,
     arms_of,
     compared,
     compared_clusters,
     figures_of,
-    unknown_costs,
+    unit_of,
+    unknown_values,
+    values_of,
 )
 from dispatcher.verdict.finding import Figures, Finding, Forecast, Look, Reason, State
-from dispatcher.verdict.forecast import clusters_per_week, forecast_of
+from dispatcher.verdict.forecast import LOOKS_TO_KNOW_TRAFFIC, alike_forecast, clusters_per_week, forecast_of
 from dispatcher.verdict.measured import Arm, Cell, clusters_of, dispatches_of
 from dispatcher.verdict.standing import Case, Standing, is_uncomparable, missing_data, ordered, settled, standing_of
 
@@ -42,9 +43,13 @@ def judge_mean(case: Case, criterion: Criterion) -> Finding:
     """
     seen = _evidence(case, criterion)
     standing = settled(case, criterion, _found(case, criterion, seen), _missing(case, criterion, seen))
+    waits = standing.state is State.INCONCLUSIVE and criterion.severity is not Severity.GUARD
+    waits = waits and not standing.failed_once and not is_uncomparable(case, criterion)
+    forecast = _forecast(case, criterion, seen) if waits else None
+    if waits and forecast is None and _is_out_of_reach(case, seen):
+        standing = replace(standing, reasons=standing.reasons | {Reason.UNDECIDABLE_AT_TRAFFIC})
     entered = figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done)
     preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
-    waits = standing.state is State.INCONCLUSIVE and criterion.severity is not Severity.GUARD
     return Finding(
         criterion=criterion,
         state=standing.state,
@@ -55,7 +60,7 @@ def judge_mean(case: Case, criterion: Criterion) -> Finding:
         entered=entered,
         preview=preview,
         looks=tuple(each.look for each in seen),
-        forecast=_forecast(case, criterion) if waits and not standing.failed_once else None,
+        forecast=forecast,
     )
 
 
@@ -65,36 +70,38 @@ def _evidence(case: Case, criterion: Criterion) -> list[_Seen]:
     arms: list[Strata] = [{} for _ in cells]
     for number in range(1, case.looks.done + 1):
         entering = {arm: case.measurement.entering(arm, number) for arm in cells}
-        arms = [add_to(sums, entering[arm]) for arm, sums in zip(cells, arms, strict=True)]
+        arms = [add_to(sums, entering[arm], criterion) for arm, sums in zip(cells, arms, strict=True)]
         for arm, counted in cells.items():
             counted.extend(entering[arm])
         found = _difference(criterion, arms, case.block.tenants)
-        unknown = max(_unknown_share(counted) for counted in cells.values())
+        unknown = max(_unknown_share(counted, criterion) for counted in cells.values())
         seen.append(_Seen(_look(case, criterion, number, cells[Arm.CANDIDATE], found), found, unknown))
     return seen
 
 
 def _look(case: Case, criterion: Criterion, number: int, cells: Sequence[Cell], found: Contrast | None) -> Look:
-    t_star = _expected_clusters(case, criterion)
+    t_star, unit = _expected_clusters(case, criterion), unit_of(criterion)
     varies = _varies(found)
     return Look(
         at=case.looks.at(number),
         n=dispatches_of(cells),
         k=None,
         clusters=clusters_of(cells),
-        difference=None if found is None else found.difference / NANO,
-        half_width_pass=found.half_width(case.levels.to_pass, t_star) / NANO if found and varies else None,
-        half_width_fail=found.half_width(case.levels.to_fail, t_star) / NANO if found and varies else None,
+        difference=None if found is None else found.difference / unit,
+        half_width_pass=found.half_width(case.levels.to_pass, t_star) / unit if found and varies else None,
+        half_width_fail=found.half_width(case.levels.to_fail, t_star) / unit if found and varies else None,
     )
 
 
 def _difference(criterion: Criterion, arms: Sequence[Strata], tenants: Mapping[str, Decimal]) -> Contrast | None:
-    """D in nano-dollars; None where too few clusters of an arm, or none of a tenant, can be compared."""
+    """D in what is counted, nano-dollars for money; None where too few clusters of an arm, or none of a tenant, can be
+    compared.
+    """
     strata = compared(arms, tenants)
     if strata is None or min(compared_clusters(arms)) < FEWEST_CLUSTERS:
         return None
     ratio = Fraction(criterion.bound.times_control or 0)
-    limit = Fraction(0) if criterion.limit is None else Fraction(criterion.limit) * NANO
+    limit = Fraction(0) if criterion.limit is None else Fraction(criterion.limit) * unit_of(criterion)
     return contrast(strata, ratio=ratio, limit=limit)
 
 
@@ -128,12 +135,15 @@ def _too_unknown(case: Case, seen: _Seen) -> bool:
     return seen.unknown > Fraction(case.block.max_unknown_share)
 
 
-def _unknown_share(cells: Sequence[Cell]) -> Fraction:
-    return Fraction(unknown_costs(cells), dispatches_of(cells)) if cells else Fraction(0)
+def _unknown_share(cells: Sequence[Cell], criterion: Criterion) -> Fraction:
+    values = values_of(cells, criterion)
+    return Fraction(unknown_values(cells, criterion), values) if values else Fraction(0)
 
 
 def _expected_clusters(case: Case, criterion: Criterion) -> float:
-    """Where the half-width is tightest: the clusters expected at half of the horizon."""
+    """Where the half-width is tightest: as registered, else at the clusters expected at half of the horizon."""
+    if case.block.looks.t_star is not None:
+        return float(case.block.looks.t_star)
     weekly = sum(clusters_per_week(case.block, arm) for arm in arms_of(criterion))
     return float(weekly * case.looks.max_weeks / 2)
 
@@ -141,7 +151,7 @@ def _expected_clusters(case: Case, criterion: Criterion) -> float:
 def _missing(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> set[Reason]:
     reasons: set[Reason] = set()
     for arm in arms_of(criterion):
-        reasons |= missing_data(case, arm, FEWEST_CLUSTERS)
+        reasons |= missing_data(case, criterion, arm, FEWEST_CLUSTERS)
     if not reasons and seen and not _varies(seen[-1].difference):
         reasons.add(Reason.THIN_DATA)
     return reasons
@@ -155,11 +165,26 @@ def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | N
     return None if control is None else Fraction(criterion.bound.times_control) * control
 
 
-def _forecast(case: Case, criterion: Criterion) -> Forecast | None:
-    """Clusters up to the fewest that are compared; what comes after depends on how much the costs vary."""
+def _forecast(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> Forecast | None:
+    """Clusters up to the fewest that are compared and, from there on, so many more like those so far."""
     arms = arms_of(criterion)
-    if is_uncomparable(case, criterion):
-        return None
-    counts = compared_clusters([add_to({}, case.measurement.of(arm)) for arm in arms])
+    counts = compared_clusters([add_to({}, case.measurement.of(arm), criterion) for arm in arms])
     missing = {arm: FEWEST_CLUSTERS - count for arm, count in zip(arms, counts, strict=True) if count < FEWEST_CLUSTERS}
-    return forecast_of(case, missing) if missing else None
+    if missing:
+        return forecast_of(case, missing)
+    found = seen[-1].difference if seen else None
+    if found is None or not _varies(found):
+        return None
+    t_star = _expected_clusters(case, criterion)
+
+    def decides(factor: Fraction) -> bool:
+        grown = found.grown(factor)
+        return _kept(grown, case.levels.to_pass, t_star) or _broken(grown, case.levels.to_fail, t_star)
+
+    return alike_forecast(case, decides)
+
+
+def _is_out_of_reach(case: Case, seen: Sequence[_Seen]) -> bool:
+    """Whether a month of comparisons leads to no decision by the last look."""
+    looks = case.looks
+    return looks.done >= LOOKS_TO_KNOW_TRAFFIC and not looks.at_horizon and _varies(seen[-1].difference)

@@ -8,6 +8,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dispatcher.adr.criterion import Measure
+from dispatcher.verdict.contrast import Sums
+
+if TYPE_CHECKING:
+    from dispatcher.verdict.grid import GridCounts
 
 
 class Arm(StrEnum):
@@ -44,59 +51,65 @@ class LeftOut(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Of one criterion, for each cluster of a cell: dispatches above the limit against a pass, against a fail; and how
-    many in the whole cell are unknown.
+    """Of one criterion: the clusters of a cell by (dispatches that it is about, those of them above the limit against a
+    pass, those against a fail), and how many dispatches are unknown. A cluster that it isn't about isn't there.
     """
 
-    over: int
-    proven: int
-    unknown: int
+    clusters: Mapping[tuple[int, int, int], int]
+    unknown: int = 0
+
+    @property
+    def n(self) -> int:
+        """The dispatches that it is about."""
+        return sum(size * count for (size, _, _), count in self.clusters.items())
+
+    @property
+    def over(self) -> int:
+        """Those above the limit against a pass."""
+        return sum(over * count for (_, over, _), count in self.clusters.items())
+
+    @property
+    def proven(self) -> int:
+        """Those above the limit against a fail."""
+        return sum(proven * count for (_, _, proven), count in self.clusters.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """Dispatches of known value in each cluster of a cell; the sum of a cluster's values, and the square of that sum,
-    each summed over the cell's clusters. Costs are in nano-dollars.
+    """Of one criterion about a mean: the sums over the clusters of a cell that have a known value, and how many
+    dispatches are unknown. Money is in nano-dollars.
     """
 
-    known: int
-    total: int
-    total_squared: int
-
-
-NOTHING_KNOWN = Valued(0, 0, 0)
+    sums: Sums
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Clusters that can't be told apart: same entry look, stratum, arm, size and counts.
+    """The clusters of one stratum that one look took in: same tenant, arm, and share of the draw.
 
-    `look` is None for a cluster that no look has taken in yet. `share` is the candidate's, in the draw. `failed`,
-    `scaled` and `astray` are sums over the cell's dispatches: failures, rows in simulated time, and first attempts that
-    ran another variant than was routed.
+    `look` is None for clusters that no look has taken in yet. `share` is the candidate's, in the draw. `failed`,
+    `scaled` and `astray` count dispatches: failures, rows in simulated time, and first attempts that ran another
+    variant than was routed. `counted` and `valued` are by criterion. A cell without clusters holds what price
+    adjustments add, from its look on, to the sums of clusters that an earlier look took in.
     """
 
     look: int | None
     tenant: str
     share: float | None
     arm: Arm
-    size: int
     clusters: int
+    dispatches: int
     failed: int = 0
     scaled: int = 0
     astray: int = 0
     counted: Mapping[str, Counted] = field(default_factory=dict)
-    cost: Valued = NOTHING_KNOWN
-
-    @property
-    def dispatches(self) -> int:
-        """All dispatches of the cell."""
-        return self.size * self.clusters
+    valued: Mapping[str, Valued] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Wall times of successes in milliseconds with how often each was seen, and how many dispatches have none."""
+    """The values of successes, in whole units, with how often each was seen, and how many dispatches have none."""
 
     successes: Mapping[int, int]
     without: int = 0
@@ -136,16 +149,23 @@ class Draw:
 class Measurement:
     """Everything that was counted for one record, with the statements that counted it.
 
-    `distributions` maps (taken in by a look, arm) to wall times. `excluded` counts dispatches by arm and reason.
-    `draws` are those that the counted clusters came from.
+    `distributions` maps (measure, taken in by a look, arm) to its values. `excluded` counts dispatches by arm and
+    reason. `draws` are those that the counted clusters came from. `grids` maps a criterion about a percentile against a
+    control or a sample to its counts. `drift` maps a tenant that stayed with the control to its waits since the start, as the
+    candidate, beside those before it. `gaps` are the dispatches that the log is known to have lost. `rows_hash` is the
+    SHA-256 of all that the statements returned, whatever its order.
     """
 
     cells: tuple[Cell, ...]
     excluded: Mapping[str, Mapping[str, int]]
-    distributions: Mapping[tuple[bool, Arm], Distribution]
+    distributions: Mapping[tuple[Measure, bool, Arm], Distribution]
     sql: str
     distribution_sql: str | None
     draws: frozenset[Draw] = frozenset()
+    grids: Mapping[str, GridCounts] = field(default_factory=dict)
+    drift: Mapping[str, GridCounts] = field(default_factory=dict)
+    gaps: int = 0
+    rows_hash: str = ""
 
     @cached_property
     def other_arms(self) -> bool:
@@ -182,12 +202,12 @@ class Measurement:
         """The cells of an arm that one look took in."""
         return self._by_look.get((arm, look), ())
 
-    def times(self, arm: Arm, *, entered_only: bool) -> Distribution:
-        """The wall times of an arm: of what the looks took in, or of everything."""
-        entered = self.distributions.get((True, arm), NO_TIMES)
+    def times(self, arm: Arm, *, entered_only: bool, measure: Measure = Measure.RESPONSE_TIME_MS) -> Distribution:
+        """The values of a measure in an arm, the wall times by default: of what the looks took in, or of everything."""
+        entered = self.distributions.get((measure, True, arm), NO_TIMES)
         if entered_only:
             return entered
-        waiting = self.distributions.get((False, arm), NO_TIMES)
+        waiting = self.distributions.get((measure, False, arm), NO_TIMES)
         merged = dict(entered.successes)
         for value, count in waiting.successes.items():
             merged[value] = merged.get(value, 0) + count

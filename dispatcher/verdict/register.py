@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dispatcher.adr.document import Acceptance, Record
-from dispatcher.adr.lint import refusals
+from dispatcher.adr.lint import not_judged
+from dispatcher.adr.surroundings import Surroundings
 from dispatcher.audit.record import Origin
 from dispatcher.audit.registrations import Registration, append_registration, registrations_of
 from dispatcher.errors import InvalidRecord
-from dispatcher.verdict.epoch import current_epoch
+from dispatcher.verdict.epoch import Epoch, current_epoch
+from dispatcher.verdict.linting import lint
 from dispatcher.verdict.measurement.measure import candidate_definitions
 
 if TYPE_CHECKING:
@@ -20,12 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What a registration must know of the policies: the hash of the candidate's definition, and the largest deadline
-    of any registered variant.
-    """
+    """What a registration must know: the hash of the candidate's definition, and what its record is linted against."""
 
     hash: str
-    largest_deadline: dt.timedelta
+    around: Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +51,17 @@ def register(record: Record, candidate: Candidate, origin: Origin, now: dt.datet
 
 def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime, engine: Engine) -> Registering:
     """What `register` would do, without doing it; raises what it raises."""
-    problems = refusals(record, candidate.largest_deadline)
-    if problems or record.acceptance is None:
-        raise InvalidRecord(record.id, problems)
+    refused = not_judged(record)
+    if refused or record.acceptance is None:
+        raise InvalidRecord(record.id, [str(problem) for problem in refused])
     block = record.acceptance
     earlier = registrations_of(engine, record.id, origin)
-    if earlier and (earlier[-1].record_hash, earlier[-1].candidate_hash) == (block.hash, candidate.hash):
+    newest = _newest_epoch(block, origin, earlier, now, engine)
+    if newest is not None and (newest.record_hash, newest.candidate_hash) == (block.hash, candidate.hash):
         return Registering(registration=earlier[-1], is_new=False)
+    found = lint(record, candidate.around).problems
+    if found:
+        raise InvalidRecord(record.id, [str(problem) for problem in found])
     if earlier and now < earlier[-1].start:
         start = earlier[-1].start.isoformat(timespec="seconds")
         raise InvalidRecord(
@@ -66,7 +70,7 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     registration = Registration(
         record=record.id,
         origin=origin,
-        epoch=_next_epoch(block, origin, earlier, now, engine),
+        epoch=1 if newest is None else newest.number + 1,
         start=now,
         candidate_hash=candidate.hash,
         record_hash=block.hash,
@@ -75,13 +79,12 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     return Registering(registration=registration, is_new=True)
 
 
-def _next_epoch(
+def _newest_epoch(
     block: Acceptance, origin: Origin, earlier: tuple[Registration, ...], now: dt.datetime, engine: Engine
-) -> int:
-    """One more than the newest epoch, which a registration opened or a changed candidate by its rows."""
+) -> Epoch | None:
+    """The epoch that stands, which a registration opened or a changed candidate by its rows; None before the first."""
     if not earlier:
-        return 1
-    seen = candidate_definitions(engine, block, origin, since=earlier[-1].start, as_of=now)
-    newest = current_epoch(earlier, seen, now)
-    assert newest is not None
-    return newest.number + 1
+        return None
+    last = earlier[-1]
+    seen = candidate_definitions(engine, block, origin, since=last.start, as_of=max(now, last.start))
+    return current_epoch(earlier, seen, max(now, last.start))

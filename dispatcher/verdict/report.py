@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Sequence
 from fractions import Fraction
@@ -49,6 +50,7 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
         "findings": [_finding(finding, verdict) for finding in verdict.findings],
         "next_look": None if epoch is None or looks.at_horizon else _moment(looks.at(looks.done + 1)),
         "percentiles": PERCENTILES,
+        "hashes": _hashes(verdict),
         "assignment": {
             "kind": verdict.block.assignment.kind,
             "log_balance": _rounded(verdict.log_balance),
@@ -58,11 +60,27 @@ def as_document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _hashes(verdict: Verdict) -> dict[str, str]:
+    """SHA-256 of the record's canonical block, of the statements, and of all that they returned."""
+    measurement = verdict.measurement
+    statements = "\n".join(filter(None, (measurement.sql, measurement.distribution_sql)))
+    return {
+        "record": verdict.block.hash,
+        "sql": hashlib.sha256(statements.encode()).hexdigest(),
+        "rows": measurement.rows_hash,
+    }
+
+
 def title_of(verdict: Verdict) -> str:
     """The record's title with the verdict; one without a draw, and rows that aren't production's, say so."""
+    return f"{verdict.record.id} {verdict.record.title}: {verdict.outcome.value}{qualification_of(verdict)}"
+
+
+def qualification_of(verdict: Verdict) -> str:
+    """What has to be said with the verdict wherever it is named; empty for a draw among production's rows."""
     observational = ", observational" if is_observational(verdict) else ""
     rows = "" if verdict.origin is Origin.PRODUCTION else f", on {verdict.origin.value.upper()} rows"
-    return f"{verdict.record.id} {verdict.record.title}: {verdict.outcome.value}{observational}{rows}"
+    return observational + rows
 
 
 def is_observational(verdict: Verdict) -> bool:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
+from typing import Protocol
 
 from dispatcher.adr.criterion import Criterion, Severity
-from dispatcher.verdict.evidence import clean_clusters_needed, log_e_fail, log_e_pass
-from dispatcher.verdict.figures import exceedances, figures_of
-from dispatcher.verdict.finding import Finding, Forecast, Look, Reason, State
-from dispatcher.verdict.forecast import forecast_of
+from dispatcher.verdict.against_number import AgainstNumber
+from dispatcher.verdict.against_percentile import AgainstPercentile
+from dispatcher.verdict.against_rate import AgainstRate
+from dispatcher.verdict.claims import Claim, claim_of
+from dispatcher.verdict.drift import drifted
+from dispatcher.verdict.evidence import MEAN_LOOKS_TO_ALARM
+from dispatcher.verdict.figures import arms_of, figures_of
+from dispatcher.verdict.finding import Figures, Finding, Forecast, Look, Reason, State
 from dispatcher.verdict.measured import Arm
-from dispatcher.verdict.measures import allowed_share
 from dispatcher.verdict.standing import (
     FEWEST_CLUSTERS,
     Case,
@@ -25,93 +30,136 @@ from dispatcher.verdict.standing import (
 )
 
 
+class Evidence(Protocol):
+    """What a share is judged from, of whatever kind its limit is."""
+
+    def looks(self) -> Iterable[Look]:
+        """The evidence at every look."""
+
+    def detectors(self, after: int) -> Iterator[float]:
+        """Ln S of each look after one."""
+
+    def alarmed(self) -> tuple[str, ...]:
+        """The tenants that break the limit for themselves."""
+
+    def fewest(self) -> int:
+        """The clusters of the candidate below which nothing could pass."""
+
+    def contradicts_weights(self) -> bool:
+        """Whether the mix of tenants decides, and not the candidate."""
+
+    def forecast(self) -> Forecast | None:
+        """What would decide."""
+
+    def is_out_of_reach(self) -> bool:
+        """Whether nothing is decided by the last look at this traffic."""
+
+
 def judge_share(case: Case, criterion: Criterion) -> Finding:
-    """The finding of a criterion about a share, from one process over all clusters of the candidate."""
-    looks = _evidence(case, criterion)
+    """The finding of a criterion about a share."""
+    evidence = _evidence(case, criterion)
+    looks = _watched(evidence, list(evidence.looks()), case.levels.to_pass)
     figures = figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done)
+    preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
     found = standing_of(
-        [_reached(look.log_e_pass, case.levels.to_pass) and look.clusters >= FEWEST_CLUSTERS for look in looks],
+        [_passes(look, case.levels.to_pass) for look in looks],
         [_reached(look.log_e_fail, case.levels.to_fail) for look in looks],
     )
-    standing = settled(case, criterion, found, _missing(case, criterion))
-    candidate = figures[Arm.CANDIDATE]
-    reasons, state = set(standing.reasons), standing.state
-    if candidate.n and Fraction(candidate.unknown, candidate.n) > Fraction(case.block.max_unknown_share):
-        # An unknown is no breach, so a fail that was shown in spite of it stands.
-        state = State.INCONCLUSIVE if state is State.PASS else state
-        reasons |= set() if state is State.FAIL else {Reason.UNKNOWN_SHARE}
-    tenants = _alarmed(case, criterion)
-    if tenants and state is not State.FAIL:
-        reasons.add(Reason.TENANT_ALARM)
-    assert criterion.limit is not None
+    standing = settled(case, criterion, found, _missing(case, criterion, evidence))
+    alarmed = () if _has_no_evidence(case, criterion) else evidence.alarmed()
+    standing = _doubted(case, criterion, evidence, standing, figures)
+    standing = _alarmed(standing, looks, alarmed)
+    awaited = _is_awaited(criterion, standing)
+    if awaited and _is_out_of_reach(case, evidence):
+        standing = replace(standing, reasons=standing.reasons | {Reason.UNDECIDABLE_AT_TRAFFIC})
     return Finding(
         criterion=criterion,
-        state=state,
-        reasons=ordered(reasons),
-        limit=Fraction(criterion.limit),
+        state=standing.state,
+        reasons=ordered(standing.reasons),
+        limit=_limit(criterion, figures) or _limit(criterion, preview),
         levels=case.levels,
         failed_once=standing.failed_once,
         entered=figures,
-        preview=figures_of(criterion, case.measurement, case.block.tenants, up_to=None),
-        looks=looks,
-        tenants=tenants,
-        forecast=_forecast(case, criterion, Standing(state, frozenset(reasons), standing.failed_once)),
+        preview=preview,
+        looks=tuple(looks),
+        tenants=alarmed,
+        forecast=evidence.forecast() if awaited else None,
     )
 
 
-def _evidence(case: Case, criterion: Criterion) -> tuple[Look, ...]:
-    p0 = allowed_share(criterion)
-    over: Counter[tuple[int, int]] = Counter()
-    proven: Counter[tuple[int, int]] = Counter()
-    looks = []
-    for number in range(1, case.looks.done + 1):
-        entering = case.measurement.entering(Arm.CANDIDATE, number)
-        over += exceedances(entering, criterion, "over")
-        proven += exceedances(entering, criterion, "proven")
-        looks.append(
-            Look(
-                at=case.looks.at(number),
-                n=sum(size * count for (size, _), count in over.items()),
-                k=sum(above * count for (_, above), count in over.items()),
-                clusters=over.total(),
-                log_e_pass=log_e_pass(over, p0),
-                log_e_fail=log_e_fail(proven, p0),
-            )
-        )
-    return tuple(looks)
+def _evidence(case: Case, criterion: Criterion) -> Evidence:
+    claim = claim_of(criterion)
+    if claim is Claim.PERCENTILE:
+        return AgainstPercentile(case, criterion)
+    return AgainstRate(case, criterion) if claim is Claim.RATE else AgainstNumber(case, criterion)
+
+
+def _watched(evidence: Evidence, looks: list[Look], to_pass: float) -> list[Look]:
+    """The looks, those after the first pass with what the detector says of what came since."""
+    passed = next((number for number, look in enumerate(looks, start=1) if _passes(look, to_pass)), None)
+    if passed is None:
+        return looks
+    said = evidence.detectors(passed)
+    return looks[:passed] + [replace(look, log_detector=next(said, None)) for look in looks[passed:]]
+
+
+def _passes(look: Look, to_pass: float) -> bool:
+    return _reached(look.log_e_pass, to_pass) and look.clusters >= FEWEST_CLUSTERS
 
 
 def _reached(log_e: float | None, alpha: float) -> bool:
     return log_e is not None and log_e >= -math.log(alpha)
 
 
-def _missing(case: Case, criterion: Criterion) -> set[Reason]:
-    needed = clean_clusters_needed({}, allowed_share(criterion), case.levels.to_pass, FEWEST_CLUSTERS)
-    return missing_data(case, Arm.CANDIDATE, needed or FEWEST_CLUSTERS)
+def _missing(case: Case, criterion: Criterion, evidence: Evidence) -> set[Reason]:
+    reasons = missing_data(case, criterion, Arm.CANDIDATE, evidence.fewest())
+    return reasons.union(*(missing_data(case, criterion, arm, 1) for arm in arms_of(criterion)))
 
 
-def _alarmed(case: Case, criterion: Criterion) -> tuple[str, ...]:
-    """The tenants whose own fail process reached its threshold at some look: a good mean may hide a bad tenant."""
-    p0 = allowed_share(criterion)
-    alarmed: set[str] = set()
-    if case.looks.start is None or (criterion.quantile is not None and is_scaled(case)):
-        return ()
-    by_tenant: dict[str, Counter[tuple[int, int]]] = {}
-    for number in range(1, case.looks.done + 1):
-        entering = case.measurement.entering(Arm.CANDIDATE, number)
-        for tenant in sorted({cell.tenant for cell in entering} - alarmed):
-            proven = by_tenant.setdefault(tenant, Counter())
-            proven += exceedances([cell for cell in entering if cell.tenant == tenant], criterion, "proven")
-            if _reached(log_e_fail(proven, p0), case.levels.per_tenant):
-                alarmed.add(tenant)
-    return tuple(sorted(alarmed))
+def _has_no_evidence(case: Case, criterion: Criterion) -> bool:
+    return case.looks.start is None or (criterion.measure.is_duration and is_scaled(case))
 
 
-def _forecast(case: Case, criterion: Criterion, standing: Standing) -> Forecast | None:
-    """Clean clusters from what is seen to a pass; None of a guard, which needn't pass, and where none can follow."""
-    waits = standing.state is State.INCONCLUSIVE and criterion.severity is not Severity.GUARD
-    if not waits or standing.failed_once or Reason.TIME_SCALED in standing.reasons:
-        return None
-    seen = exceedances(case.measurement.of(Arm.CANDIDATE), criterion, "over")
-    more = clean_clusters_needed(seen, allowed_share(criterion), case.levels.to_pass, FEWEST_CLUSTERS)
-    return None if more is None else forecast_of(case, {Arm.CANDIDATE: more})
+def _doubted(
+    case: Case, criterion: Criterion, evidence: Evidence, standing: Standing, figures: Mapping[Arm, Figures]
+) -> Standing:
+    """The standing after what may hide the truth: too many unknowns, a mix of tenants, or a drift of everything."""
+    state, reasons = standing.state, set(standing.reasons)
+    bound = Fraction(case.block.max_unknown_share)
+    if any(figures[arm].n and Fraction(figures[arm].unknown, figures[arm].n) > bound for arm in arms_of(criterion)):
+        # An unknown is no breach, so a fail that was shown in spite of it stands.
+        state = State.INCONCLUSIVE if state is State.PASS else state
+        reasons |= set() if state is State.FAIL else {Reason.UNKNOWN_SHARE}
+    attributed = case.block.assignment.kind == "tenant_flag" and state in {State.PASS, State.FAIL}
+    if attributed and (evidence.contradicts_weights() or drifted(case, criterion, state)):
+        return Standing(State.INCONCLUSIVE, frozenset(reasons | {Reason.ASSIGNMENT_NOT_COMPARABLE}))
+    return Standing(state, frozenset(reasons), standing.failed_once)
+
+
+def _alarmed(standing: Standing, looks: Iterable[Look], tenants: tuple[str, ...]) -> Standing:
+    """The standing with its alarms, which a fail doesn't need any more."""
+    reasons = set(standing.reasons)
+    if standing.state is not State.FAIL:
+        reasons |= {Reason.TENANT_ALARM} if tenants else set()
+    if standing.state is State.PASS and any(_reached(look.log_detector, 1 / MEAN_LOOKS_TO_ALARM) for look in looks):
+        reasons.add(Reason.LATE_ALARM)
+    return replace(standing, reasons=frozenset(reasons))
+
+
+def _is_awaited(criterion: Criterion, standing: Standing) -> bool:
+    """Whether a decision can still come; a guard needs none."""
+    if standing.state is not State.INCONCLUSIVE or criterion.severity is Severity.GUARD or standing.failed_once:
+        return False
+    return not standing.reasons & {Reason.TIME_SCALED, Reason.UNDECIDED_AT_HORIZON}
+
+
+def _is_out_of_reach(case: Case, evidence: Evidence) -> bool:
+    return case.looks.start is not None and evidence.is_out_of_reach()
+
+
+def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | None:
+    if criterion.limit is not None:
+        return Fraction(criterion.limit)
+    control = figures[Arm.CONTROL].figure
+    assert criterion.bound.times_control is not None
+    return None if control is None else Fraction(criterion.bound.times_control) * control

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dispatcher.adr.criterion import Criterion, Measure
+from dispatcher.adr.criterion import Criterion
 from dispatcher.adr.document import Acceptance
+from dispatcher.verdict.claims import Claim, claim_of
+from dispatcher.verdict.figures import clusters_about
 from dispatcher.verdict.finding import Levels, Reason, State
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, LeftOut, Measurement, clusters_of
 
 FEWEST_CLUSTERS = 20
 """Clusters from which a share may pass, whatever its evidence."""
+COMPARED = (Arm.CANDIDATE, Arm.CONTROL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +68,24 @@ def settled(case: Case, criterion: Criterion, found: Standing, missing: Iterable
 def _voiding(case: Case, criterion: Criterion) -> Iterable[Reason]:
     if case.looks.start is None:
         yield Reason.NOT_REGISTERED
-    if criterion.measure is Measure.RESPONSE_TIME_MS and is_scaled(case):
+    if criterion.measure.is_duration and is_scaled(case):
         yield Reason.TIME_SCALED
     if is_uncomparable(case, criterion):
         yield Reason.ASSIGNMENT_NOT_COMPARABLE
 
 
 def is_uncomparable(case: Case, criterion: Criterion) -> bool:
-    """Whether it is about a control that nobody drew."""
-    return criterion.bound.times_control is not None and case.block.assignment.kind == "tenant_flag"
+    """Whether it is about a control that nobody drew or, unless it is a mean, that was drawn at more than one share.
+
+    A mean compares stratum by stratum. A share has one process over all clusters, and where the draw's share changed
+    the two arms are of other weeks, or of other tenants.
+    """
+    if criterion.bound.times_control is None:
+        return False
+    if case.block.assignment.kind == "tenant_flag":
+        return True
+    entered = (cell for arm in COMPARED for cell in case.measurement.of(arm, up_to=case.looks.done))
+    return claim_of(criterion) is not Claim.MEAN and len({cell.share for cell in entered}) > 1
 
 
 def is_scaled(case: Case) -> bool:
@@ -82,13 +94,14 @@ def is_scaled(case: Case) -> bool:
     return any(cell.scaled for cell in cells)
 
 
-def missing_data(case: Case, arm: Arm, fewest: int) -> set[Reason]:
-    """What an arm lacks before `fewest` of its clusters can be looked at."""
-    entered = clusters_of(case.measurement.of(arm, up_to=case.looks.done))
+def missing_data(case: Case, criterion: Criterion, arm: Arm, fewest: int) -> set[Reason]:
+    """What an arm lacks before `fewest` of the clusters that a criterion is about can be looked at."""
+    seen = case.measurement.of(arm, up_to=case.looks.done)
+    entered = clusters_about(seen, criterion)
     if entered:
         return {Reason.THIN_DATA} if entered < fewest else set()
     left_out = case.measurement.excluded.get(arm, {})
-    if case.measurement.of(arm) or left_out.get(LeftOut.RUNNING):
+    if not clusters_of(seen) and (case.measurement.of(arm) or left_out.get(LeftOut.RUNNING)):
         # Without a registration there is no look that they could wait for.
         return set() if case.looks.start is None else {Reason.NEEDS_TIME}
     if left_out.get(LeftOut.BEFORE_ALL_TENANTS):

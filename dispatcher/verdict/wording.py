@@ -24,13 +24,21 @@ REASONS = {
     "it takes rows with time_scale 1",
     Reason.ASSIGNMENT_NOT_COMPARABLE: "the arms weren't assigned so that they could be compared; it takes a drawn "
     "assignment that every registered tenant is in",
+    Reason.UNDECIDABLE_AT_TRAFFIC: "at this traffic there won't be enough dispatches for a pass by the last look, even "
+    "if every one kept the limit; it takes more traffic, a larger share, or another criterion",
     Reason.UNDECIDED_AT_HORIZON: "the last registered look has been without a decision; people decide now, and the "
     "record says how",
+    Reason.LATE_ALARM: "what came after a pass breaks the limit again; people look at what changed, and decide",
     Reason.NO_GATES: "the record has no gate, so nothing can let it ship; it takes a criterion of severity gate",
     Reason.RECORD_CHANGED: "the acceptance block isn't the one that was registered; undo the change, or register again "
     "and start a new epoch",
-    Reason.NOT_JUDGEABLE: "this version can't judge a percentile or rate against the control; state a number, or a "
-    "multiple of a baseline",
+    Reason.BASELINE_NOT_REPRODUCIBLE: "the baseline's query no longer finds what was pinned; find out what changed in "
+    "its source, or pin it again and register",
+    Reason.HISTORY_CHANGED: "an earlier look, computed again, has another result than was stored; find out which rows "
+    "changed",
+    Reason.LOG_GAP: "the log is known to have lost dispatches since the start, and nobody knows how they ended; "
+    "register again",
+    Reason.NOT_JUDGEABLE: "there is nothing to hold the criterion against; pin its baseline",
     Reason.VARIANT_NOT_AS_ROUTED: "more than 0.1 % of the first attempts ran another variant than was routed; what "
     "was measured isn't what was decided",
     Reason.SAMPLE_RATIO_MISMATCH: "the arms' sizes don't fit the shares of the draw, so something chose who is in "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 # A frozen clock replaces datetime.date, of which pydantic can't build a model: what has dates in it is imported before.
 import dispatcher.prices  # noqa: F401
 from dispatcher.adr.document import Record
-from dispatcher.adr.reader import parse_record
+from dispatcher.adr.reader import parse_record, read_records
+from dispatcher.adr.surroundings import Surroundings
 from dispatcher.errors import InvalidRecord
 
 ADRS = Path(__file__).parents[2] / "adrs"
@@ -62,3 +64,24 @@ def problems_of(read: Callable[[str | bytes], Record]) -> Callable[[str | bytes]
         return []
 
     return problems
+
+
+@pytest.fixture(scope="session")
+def around() -> Surroundings:
+    """The records of this checkout and its policies' deadlines; a log without rows."""
+    return surroundings()
+
+
+def surroundings() -> Surroundings:
+    """What a record of this checkout is linted against."""
+    records, _ = read_records(ADRS)
+    return Surroundings(
+        deadlines={
+            "legacy": dt.timedelta(seconds=300),
+            "managed-sonnet-4-6": dt.timedelta(seconds=300),
+            "managed-haiku-4-5-cap8": dt.timedelta(seconds=180),
+        },
+        grace=dt.timedelta(seconds=60),
+        records={record.id: record for record in records},
+        log_was_read=True,
+    )

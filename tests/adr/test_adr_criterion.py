@@ -119,7 +119,7 @@ def test_a_percentile_is_a_share_and_a_mean_is_none() -> None:
         ({"baseline": {"source": "spike", "n": 1}}, "source spike needs the value that was found"),
         ({"baseline": {"source": "production-telemetry", "value": 1}}, "so state its where, window, n"),
         ({"baseline": {**PRODUCTION, "value": None, "treat_as": "contract"}}, "so state value"),
-        ({"baseline": {**PRODUCTION, "treat_as": "sample"}}, "treat_as: sample is not supported by this version"),
+        ({"baseline": {**PRODUCTION, "treat_as": "sample"}}, "treat_as: sample carries the uncertainty of rows"),
         ({"baseline": {**PRODUCTION, "window": ["2026-05-09", "2026-04-09"]}}, "window ends on 2026-04-09"),
         ({"at_most": {"value": 42054}}, "a baseline value beside it would be ignored"),
         ({"aggregate": "mean"}, "mean of response_time_ms is not a measurable quantity"),
@@ -156,5 +156,8 @@ def test_all_contradictions_of_a_criterion_come_at_once() -> None:
 
 @pytest.mark.parametrize("measure", Measure)
 def test_every_measure_has_an_aggregate_and_a_direction(measure: Measure) -> None:
-    assert sum(measure.allows(aggregate) for aggregate in ("p95", "mean", "rate")) == 1
-    assert measure.lower_is_better == (measure is not Measure.OUTPUT_VALID)
+    allowed = {aggregate for aggregate in ("p95", "mean", "rate") if measure.allows(aggregate)}
+
+    assert allowed in ({"p95"}, {"mean"}, {"rate"}, {"p95", "mean"})
+    assert measure.lower_is_better == (measure not in {Measure.OUTPUT_VALID, Measure.CACHE_HIT})
+    assert (measure.unit == "") == (allowed == {"rate"})

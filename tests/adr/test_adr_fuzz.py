@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.adr.document import Record
-from dispatcher.adr.lint import refusals
+from dispatcher.adr.lint import problems
+from dispatcher.adr.surroundings import Surroundings
 from dispatcher.errors import InvalidRecord
 
 Read = Callable[[str | bytes], Record]
 
 FENCE = "```yaml acceptance\n"
+AROUND = Surroundings(deadlines={"legacy": dt.timedelta(minutes=5)}, grace=dt.timedelta(minutes=1), log_was_read=True)
 SCRAPS = st.sampled_from(
     ["---", "```", FENCE, "~~~", "<!--", "-->", "## Confirmation", "- ", "? ", ": ", "&a", "*a", "<<: ", "!!set", "[",
      "{", "|", ">", "%YAML 1.1", "\t", "\0", "\u2028", "\x85", "\ufeff", "0x1f", "1e999", ".nan", "2026-02-30", "'"]
@@ -49,7 +51,7 @@ def record_or_reasons(read: Read, text: str | bytes) -> Record | None:
         assert all(problem.strip() for problem in refused.problems)
         return None
     assert (record.acceptance is None) == (record.block_hash is None)
-    refusals(record, dt.timedelta(minutes=10))
+    problems(record, AROUND)
     return record
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from freezegun import freeze_time
 
 from dispatcher.adr.document import Record
+from dispatcher.adr.surroundings import Surroundings
 from dispatcher.audit.engine import connect, open_engine
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.registrations import registrations_of
@@ -23,8 +24,12 @@ from dispatcher.verdict.register import Candidate, Registering, plan, register
 Edited = Callable[..., str]
 Read = Callable[[str | bytes], Record]
 
-FIRST = Candidate(hash="aaaa", largest_deadline=dt.timedelta(minutes=10))
-SECOND = Candidate(hash="bbbb", largest_deadline=dt.timedelta(minutes=10))
+AROUND = Surroundings(
+    deadlines={"legacy": dt.timedelta(minutes=5), "managed-haiku-4-5-cap8": dt.timedelta(minutes=3)},
+    grace=dt.timedelta(minutes=1),
+)
+FIRST = Candidate(hash="aaaa", around=AROUND)
+SECOND = Candidate(hash="bbbb", around=AROUND)
 CANDIDATE = "managed-haiku-4-5-cap8"
 MONDAY = "2026-06-01T09:00:00+00:00"
 TUESDAY = "2026-06-02T09:00:00+00:00"
@@ -46,7 +51,7 @@ def record(read: Read, sample: str) -> Record:
 @pytest.fixture
 def changed(read: Read, edited: Edited) -> Record:
     """The same record with a longer horizon."""
-    return read(edited(("max_weeks: 52", "max_weeks: 26")))
+    return read(edited(("max_weeks: 52", "max_weeks: 60")))
 
 
 def register_on(
@@ -115,6 +120,16 @@ def test_going_back_to_an_earlier_block_is_a_change_too(record: Record, changed:
     assert register_on(WEDNESDAY, record, engine).registration.epoch == 3
 
 
+def test_going_back_to_a_candidate_after_another_one_ran_is_a_change_too(record: Record, engine: sa.Engine) -> None:
+    register_on(MONDAY, record, engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(logs), [row_of("bbbb", TUESDAY)])
+
+    done = register_on(WEDNESDAY, record, engine)
+
+    assert (done.is_new, done.registration.epoch, done.registration.candidate_hash) == (True, 3, "aaaa")
+
+
 def test_each_origin_has_its_own_clock_and_epochs(record: Record, changed: Record, engine: sa.Engine) -> None:
     register_on(MONDAY, record, engine)
     register_on(TUESDAY, changed, engine)
@@ -146,12 +161,16 @@ def test_candidates_that_opened_epochs_by_their_rows_are_counted(
 
 
 def test_what_lint_refuses_is_not_registered(read: Read, edited: Edited, engine: sa.Engine) -> None:
-    unfit = read(edited(("## Sources", "## Where from"), ("settle: 24h", "settle: 1m")))
+    unfit = read(edited(("## Risks", "## Worries"), ("settle: 24h", "settle: 5m"), ("max_weeks: 52", "max_weeks: 26")))
 
     with pytest.raises(InvalidRecord) as caught:
         register_on(MONDAY, unfit, engine)
 
-    assert len(caught.value.problems) == 2
+    assert [problem.partition(": ")[2][:20] for problem in caught.value.problems] == [
+        "the section Risks is",
+        "settle is 0:05:00, b",
+        "AC-7: is undecidable",
+    ]
     assert registrations_of(engine, "KD-0650", Origin.PRODUCTION) == ()
 
 

@@ -10,7 +10,7 @@ from faults_ground import PROJECT, TIME_SCALE, make_checkout
 from dispatcher import Repository, ResearchAction
 from dispatcher.settings import load_settings
 from dispatcher.simulator import Simulator, SimulatorConfig
-from dispatcher.wiring import build_dispatcher
+from dispatcher.wiring.serving import build_dispatcher
 
 URL = "https://github.com/example/checkout"
 VARIANTS = ["legacy", "legacy-cached", "managed-sonnet-4-6", "managed-haiku-4-5-cap8"]

@@ -68,7 +68,7 @@ def _told(value: object) -> object:
 def research(asked: dict[str, object]) -> dict[str, object]:
     from dispatcher import Limits, Repository, ResearchAction  # noqa: PLC0415 - what is imported is noted, too
     from dispatcher.settings import load_settings  # noqa: PLC0415
-    from dispatcher.wiring import build_dispatcher  # noqa: PLC0415
+    from dispatcher.wiring.serving import build_dispatcher  # noqa: PLC0415
 
     dispatcher = build_dispatcher(load_settings(**asked["settings"]))
     repository = Repository(path=asked["repository"], github_url=asked["github_url"])

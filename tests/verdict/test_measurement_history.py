@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from functools import cache
 from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verdict_worlds import DAY, HASHES, LEGACY, MANAGED, SHARES, START, World, block
+from verdict_worlds import DAY, HASHES, LEGACY, MANAGED, SHARES, START, World, block, memory
 
 from dispatcher.audit.record import new_log_id
-from dispatcher.audit.tables import logs, metadata
+from dispatcher.audit.tables import logs
 from dispatcher.verdict.measured import Cell, Measurement
 
 LATER = START + 60 * DAY
@@ -62,14 +61,6 @@ def attempts(draw: st.DrawFn, number: int = 0) -> list[dict[str, Any]]:
 
 
 logs_of_dispatches = st.lists(attempts(), max_size=12).map(lambda dispatches: [*chain(*dispatches)])
-
-
-@cache
-def memory() -> sa.Engine:
-    """One database in memory for all examples: creating one takes longer than an example does."""
-    engine = sa.create_engine("sqlite://")
-    metadata.create_all(engine)
-    return engine
 
 
 def measured(rows: list[dict[str, Any]], as_of: dt.datetime, window: str) -> Measurement:

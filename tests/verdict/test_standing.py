@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from verdict_worlds import COST, DAY, P95, START, block, record
 
 from dispatcher.audit.record import Origin
+from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.epoch import Epoch
 from dispatcher.verdict.finding import Reason, State
 from dispatcher.verdict.judge import Outcome, judge
@@ -49,11 +52,10 @@ def both_alike(rng: np.random.Generator, look: int) -> list[Cell]:
     cells = []
     for arm in (Arm.CANDIDATE, Arm.CONTROL):
         for cost, above in zip(rng.lognormal(14, 0.6, size=9).astype(int), rng.random(9) < 0.05, strict=True):
-            counted = {"AC-7": Counted(int(above), int(above), 0)}
-            valued = Valued(1, int(cost), int(cost) ** 2)
-            cells.append(
-                Cell(look=look, tenant="script", share=0.5, arm=arm, size=1, clusters=1, counted=counted, cost=valued)
-            )
+            counted = {"AC-7": Counted({(1, int(above), int(above)): 1})}
+            valued = {"AC-6": Valued(Sums(1, 1, 1, int(cost), int(cost), int(cost) ** 2))}
+            stratum: dict[str, Any] = {"look": look, "tenant": "script", "share": 0.5, "arm": arm}
+            cells.append(Cell(**stratum, clusters=1, dispatches=1, counted=counted, valued=valued))
     return cells
 
 

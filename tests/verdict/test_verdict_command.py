@@ -47,8 +47,12 @@ def typed(
     return command
 
 
-def write(adrs: Path, name: str, *criteria: dict[str, Any], status: str = "accepted") -> None:
-    acceptance = json.loads(block(*criteria).model_dump_json(by_alias=True, exclude_defaults=True))
+def write(
+    adrs: Path, name: str, *criteria: dict[str, Any], status: str = "accepted", on_rollback: str = "report"
+) -> None:
+    acceptance = json.loads(
+        block(*criteria, on_rollback=on_rollback).model_dump_json(by_alias=True, exclude_defaults=True)
+    )
     acceptance |= {"criteria": list(criteria), "tenants": {"script": 1}, "max_unknown_share": 0.02}
     acceptance["traffic"] = {"dispatches_per_month": 36, "dispatches_per_conversation": 1}
     acceptance["looks"] |= {"alpha": 0.05, "settle": "24h"}

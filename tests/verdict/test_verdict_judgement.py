@@ -67,6 +67,8 @@ BY_TENANT = block(assignment={"kind": "tenant_flag"})
 SHORT = block(looks={"cadence": "weekly", "method": "anytime", "alpha": 0.05, "max_weeks": 1, "settle": "24h"})
 CONCURRENT_P95 = block(P95 | {"at_most": {"times_control": 1.5}, "baseline": {"source": "concurrent-control"}})
 HALVES = {"assignment_share": 0.5}
+_MEASURED = {"published", "n", "value"}
+NOT_PINNED = P95 | {"baseline": {k: v for k, v in P95["baseline"].items() if k not in _MEASURED} | {"from": "log"}}
 NOT_COMPARABLE = ["assignment_not_comparable"]
 
 WORLDS: list[tuple[str, Acceptance, Build, dt.datetime, str, list[str]]] = [
@@ -85,6 +87,8 @@ WORLDS: list[tuple[str, Acceptance, Build, dt.datetime, str, list[str]]] = [
     ("one is running", ONE_GATE, rows(1, status="started", landed_at=None), START + 2 * DAY, "HOLD", ["needs_time"]),
     ("a look, and too few", block(), arms(30), WEEK_TWO, "HOLD", ["thin_data"]),
     ("83 are too few in the first epoch", ONE_GATE, arms(83), WEEK_TWO, "HOLD", ["thin_data"]),
+    ("too few beside the control", CONCURRENT_P95, healthy, WEEK_TWO, "HOLD", ["thin_data"]),
+    ("as fast as the control", CONCURRENT_P95, joined(rows(400), rows(200, LEGACY)), WEEK_TWO, "SHIP", []),
     ("five in a hundred are above", block(), joined(arms(190), rows(10, ms=50_000)), WEEK_TWO, "HOLD", ["near_margin"]),
     ("a guard alarms", block(), joined(healthy, rows(25, output_valid=False)), WEEK_TWO, "HOLD", ["guard_alarm"]),
     ("one slow tenant of two", block(P95, tenants=TWO_TENANTS), one_slow_tenant, WEEK_TWO, "HOLD", ["tenant_alarm"]),
@@ -106,7 +110,7 @@ WORLDS: list[tuple[str, Acceptance, Build, dt.datetime, str, list[str]]] = [
     ("an attempt strayed", block(), strayed, WEEK_TWO, "INVALID", ["variant_not_as_routed"]),
     ("a draw of halves that gave three quarters",
      block(), joined(rows(200, **HALVES), rows(60, LEGACY, **HALVES)), WEEK_TWO, "INVALID", ["sample_ratio_mismatch"]),
-    ("a form that can't be judged", CONCURRENT_P95, healthy, WEEK_TWO, "INVALID", ["not_judgeable"]),
+    ("a baseline that isn't measured yet", block(NOT_PINNED), healthy, WEEK_TWO, "INVALID", ["not_judgeable"]),
     ("invalid before rollback",
      ONE_GATE, joined(strayed, arms(100, ms=50_000)), WEEK_TWO, "INVALID", ["variant_not_as_routed"]),
 ]  # fmt: skip

@@ -11,25 +11,35 @@ from verdict_worlds import COST, DAY, P95, START, block, record
 
 from dispatcher.adr.document import Acceptance
 from dispatcher.audit.record import Origin
+from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.epoch import Epoch
 from dispatcher.verdict.finding import Finding, Reason, State
 from dispatcher.verdict.judge import Outcome, Verdict, judge, outcome_of
 from dispatcher.verdict.looks import Looks
-from dispatcher.verdict.measured import NOTHING_KNOWN, Arm, Cell, Counted, Measurement, Valued
+from dispatcher.verdict.measured import Arm, Cell, Counted, Measurement, Valued
 from dispatcher.verdict.prose import as_text
 from dispatcher.verdict.report import as_document
 
 CENT, DOLLAR = 10_000_000, 1_000_000_000
 MEAN_GUARD = COST | {"severity": "guard"}
 AT_MOST_A_CENT = MEAN_GUARD | {"at_most": {"value": 0.01}, "baseline": {"source": "own-target"}}
-IN_TIME = {"AC-7": Counted(0, 0, 0)}
 
 
 def cell(arm: Arm, cost: int | None, clusters: int = 1, *, look: int = 1, share: float | None = 0.5) -> Cell:
     """Conversations of one dispatch each that cost the same."""
-    valued = NOTHING_KNOWN if cost is None else Valued(1, cost * clusters, cost**2 * clusters)
+    valued = Valued(Sums(), clusters)
+    if cost is not None:
+        total = cost * clusters
+        valued = Valued(Sums(clusters, clusters, clusters, total, total, cost * total))
     return Cell(
-        look=look, tenant="script", share=share, arm=arm, size=1, clusters=clusters, counted=IN_TIME, cost=valued
+        look=look,
+        tenant="script",
+        share=share,
+        arm=arm,
+        clusters=clusters,
+        dispatches=clusters,
+        counted={"AC-7": Counted({(1, 0, 0): clusters})},
+        valued={"AC-6": valued},
     )
 
 
@@ -125,7 +135,7 @@ def test_costs_that_never_vary_are_told_from_too_few_conversations() -> None:
     verdict = judged(block(COST), [cell(Arm.CANDIDATE, CENT, 100), cell(Arm.CONTROL, 10 * CENT, 100)])
     look = as_document(verdict)["findings"][0]["looks"][-1]
 
-    assert "the costs don't vary, so there is no interval" in " ".join(as_text(verdict).split())
+    assert "the values don't vary, so it has no interval" in " ".join(as_text(verdict).split())
     assert (look["difference"], look["half_width_pass"], look["half_width_fail"]) == (-0.04, None, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from dispatcher.adr.document import Acceptance, Record, Status
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.registrations import Registration, append_registration
-from dispatcher.audit.tables import logs
+from dispatcher.audit.tables import logs, metadata
 from dispatcher.verdict.judge import Verdict
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Measurement
@@ -96,6 +97,14 @@ def record(acceptance: Acceptance) -> Record:
         acceptance=acceptance,
         path=Path("KD-0001-a-small-record.md"),
     )
+
+
+@cache
+def memory() -> sa.Engine:
+    """One database in memory for all examples: creating one takes longer than an example does."""
+    engine = sa.create_engine("sqlite://")
+    metadata.create_all(engine)
+    return engine
 
 
 class World:
