@@ -151,9 +151,9 @@ class Measurement:
 
     `distributions` maps (measure, taken in by a look, arm) to its values. `excluded` counts dispatches by arm and
     reason. `draws` are those that the counted clusters came from. `grids` maps a criterion about a percentile against a
-    control or a sample to its counts. `drift` maps a tenant that stayed with the control to its waits since the start, as the
-    candidate, beside those before it. `gaps` are the dispatches that the log is known to have lost. `rows_hash` is the
-    SHA-256 of all that the statements returned, whatever its order.
+    control or a sample to its counts. `drift` maps a tenant that stayed with the control to its waits since the start,
+    as the candidate, beside those before it. `gaps` are the dispatches that the log is known to have lost. `rows_hash`
+    is the SHA-256 of all that the statements returned, whatever its order.
     """
 
     cells: tuple[Cell, ...]

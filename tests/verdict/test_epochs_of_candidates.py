@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from verdict_worlds import DAY, HASHES, LEGACY, MANAGED, P95, START, World, block, record
 
+from dispatcher.adr.surroundings import Surroundings
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.epoch import Epoch
 from dispatcher.verdict.register import Candidate, plan
@@ -32,7 +33,9 @@ def epoch_at(world: World, as_of: dt.datetime) -> Epoch:
 
 def next_epoch(world: World, now: dt.datetime) -> int:
     """What the next registration, of a definition never seen, would open."""
-    candidate = Candidate(hash="e" * 16, largest_deadline=dt.timedelta(minutes=10))
+    deadlines = {LEGACY: dt.timedelta(minutes=5), MANAGED: dt.timedelta(minutes=10)}
+    around = Surroundings(deadlines=deadlines, grace=dt.timedelta(minutes=1), log_was_read=True)
+    candidate = Candidate(hash="e" * 16, around=around)
     return plan(
         replace(record(ONE_GATE), sections=SECTIONS), candidate, Origin.PRODUCTION, now, world.engine
     ).registration.epoch

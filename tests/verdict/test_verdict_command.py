@@ -247,9 +247,17 @@ def weekly(tmp_path: Path) -> Any:
 
 
 def test_the_weekly_script_gates_unless_it_only_reports_and_passes_options_on(weekly: Any) -> None:
-    assert weekly() == (3, "verdict --gate")
-    assert weekly("--json", "KD-0650") == (3, "verdict --gate --json KD-0650")
-    assert weekly("--json", "--report-only") == (3, "verdict --json")
+    kept = "--append --reports reports"
+
+    assert weekly() == (3, f"verdict --gate {kept}")
+    assert weekly("--json", "KD-0650") == (3, f"verdict --gate {kept} --json KD-0650")
+    assert weekly("--json", "--report-only") == (3, f"verdict {kept} --json")
+
+
+def test_the_weekly_script_tells_a_chat_where_one_is_named(weekly: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCHER_WEBHOOK_URL", "https://chat.example/services/x")
+
+    assert weekly() == (3, "verdict --gate --append --reports reports --notify")
 
 
 def test_a_failed_installation_is_no_rollback(weekly: Any) -> None:

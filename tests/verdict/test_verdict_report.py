@@ -33,6 +33,7 @@ def assert_golden(name: str, text: str) -> None:
 def without_sql(text: str) -> str:
     """The statements are the business of the measurement's tests."""
     document = json.loads(text)
+    document["hashes"]["sql"] = "…"
     for finding in document["findings"]:
         finding |= {key: "…" for key in ("sql", "distribution_sql") if finding[key]}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -100,7 +101,7 @@ def test_several_records_are_a_list_and_every_finding_carries_its_sql(world: Wor
     one, two = json.loads(as_json([verdict, verdict]))
 
     assert one == two
-    assert all(finding["sql"].startswith("WITH attempts AS") for finding in one["findings"])
+    assert all(finding["sql"].startswith("WITH ") for finding in one["findings"])
     assert [finding["distribution_sql"] is None for finding in one["findings"]] == [True, False, True]
 
 
@@ -149,5 +150,5 @@ def test_a_failure_in_the_tail_leaves_no_p95_and_both_views_are_shown(world: Wor
     finding = json.loads(as_json([verdict]))["findings"][1]
 
     assert (finding["figure"], finding["figure_successes"], finding["k"]) == (None, 20_000, 10)
-    assert "p95 beyond every time, among the failures" in as_text(verdict).replace("\n  ", " ")
+    assert "p95 beyond every value, among the failures" in as_text(verdict).replace("\n  ", " ")
     assert "of successes alone 20 000 ms" in as_text(verdict).replace("\n  ", " ")
