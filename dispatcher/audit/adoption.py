@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import mysql, postgresql
 
 from dispatcher.audit.moment import UtcDateTime
 from dispatcher.audit.record import AttemptOpening
@@ -22,7 +22,9 @@ _GIVEN = {name for name, kind in AttemptOpening.__annotations__.items() if "None
 
 _SMALL = (sa.SmallInteger, mysql.TINYINT, mysql.SMALLINT, mysql.MEDIUMINT)
 _MYSQL_KEY_BYTES = 3072
-_TELLS_CASES_APART = ("tenant", "conversation_id")
+TELLS_CASES_APART = ("tenant", "conversation_id")
+"""The columns in which two names that differ in a letter's case, or in a blank, are two names."""
+
 _UNIQUE = [key for key in logs.constraints if isinstance(key, sa.UniqueConstraint)]
 _KEYS: tuple[sa.Index | sa.UniqueConstraint, ...] = (*logs.indexes, *_UNIQUE)
 _INDEXED = {column.name for key in _KEYS for column in key.columns}
@@ -40,24 +42,24 @@ def names_of_log(connection: sa.Connection) -> frozenset[str]:
     inspector = sa.inspect(connection)
     if not inspector.has_table(logs.name):
         return frozenset()
-    found = [*inspector.get_columns(logs.name), *inspector.get_indexes(logs.name)]
-    return frozenset(str(one["name"]) for one in found)
+    columns = {str(column["name"]) for column in inspector.get_columns(logs.name)}
+    # Another application's index may have the name of a column that isn't there.
+    return frozenset(columns | {str(index["name"]) for index in inspector.get_indexes(logs.name)} - set(logs.c.keys()))
 
 
 def other_table(connection: sa.Connection) -> OtherTable | None:
-    """The table, where it isn't the log's own: that one has `log_id` in its primary key. None where there is none."""
+    """The table, where it isn't the log's own; None where there is none.
+
+    The log's own has `log_id` in its primary key, and `dispatch_id` from its first revision on.
+    """
     inspector = sa.inspect(connection)
     if not inspector.has_table(logs.name):
         return None
-    if "log_id" in inspector.get_pk_constraint(logs.name)["constrained_columns"]:
+    columns = {column["name"]: column for column in inspector.get_columns(logs.name)}
+    if "log_id" in inspector.get_pk_constraint(logs.name)["constrained_columns"] and "dispatch_id" in columns:
         return None
     collations = _collations(connection)
-    return OtherTable(
-        {
-            column["name"]: {**column, "collation": collations.get(column["name"])}
-            for column in inspector.get_columns(logs.name)
-        }
-    )
+    return OtherTable({name: {**column, "collation": collations.get(name)} for name, column in columns.items()})
 
 
 def refuse_unfit(connection: sa.Connection, table: OtherTable) -> None:
@@ -95,6 +97,10 @@ def _problems(ours: sa.Column[Any], theirs: Mapping[str, Any], dialect: str) -> 
         yield f"is {_shown(kind)}, and must be {wanted}"
     elif dialect in {"mysql", "mariadb"}:
         yield from _problems_of_mysql(ours.name, theirs)
+    if theirs.get("computed"):
+        yield "is computed by the database, and the log writes it; rename the column"
+    if ours.name == "log_id" and (not theirs["nullable"] or theirs.get("primary_key")):
+        yield "has a value in every row, and only rows of the log may have one; rename the column"
     if ours.name in _GIVEN:
         return
     if not theirs["nullable"]:
@@ -129,8 +135,9 @@ def _misfit(ours: sa.Column[Any], kind: sa.types.TypeEngine[Any]) -> str | None:
 
 def _misfit_text(ours: sa.Column[Any], kind: sa.types.TypeEngine[Any]) -> str | None:
     wanted = None if isinstance(ours.type, sa.Text) else f"VARCHAR({ours.type.length})"  # type: ignore[attr-defined]
-    # A CHAR is filled with blanks.
-    if not isinstance(kind, sa.String) or isinstance(kind, sa.Enum | mysql.ENUM | mysql.SET | sa.CHAR):
+    # A CHAR is filled with blanks, and in a CITEXT letters of either case are the same.
+    unfit = sa.Enum | mysql.ENUM | mysql.SET | sa.CHAR | postgresql.CITEXT
+    if not isinstance(kind, sa.String) or isinstance(kind, unfit):
         return wanted or "TEXT"
     if kind.length is not None and (wanted is None or kind.length < ours.type.length):  # type: ignore[attr-defined]
         return f"{wanted} or wider" if wanted else "TEXT"
@@ -153,7 +160,7 @@ def _needs_64_bits(ours: sa.Column[Any]) -> bool:
 
 def _problems_of_mysql(name: str, theirs: Mapping[str, Any]) -> Iterator[str]:
     kind, collation = theirs["type"], theirs["collation"]
-    if name in _TELLS_CASES_APART and collation is not None and collation != "utf8mb4_bin":
+    if name in TELLS_CASES_APART and collation is not None and collation != "utf8mb4_bin":
         yield f"has the collation {collation}, by which two different names may be the same; make it utf8mb4_bin"
     if name in _INDEXED and isinstance(kind, sa.String) and not isinstance(kind, sa.VARCHAR):
         yield f"is {_shown(kind)}, which can't be indexed; make it a VARCHAR"

@@ -55,19 +55,26 @@ def removing(dialect: str) -> list[str]:
 
 
 def missing(connection: sa.Connection) -> list[str]:
-    """The triggers that aren't there, or are switched off, as far as the connection's role may see."""
+    """The triggers that aren't there, or are switched off, as far as the connection's role may see.
+
+    One of a table that was renamed went with it, and isn't there.
+    """
     match connection.dialect.name:
         case "sqlite":
-            query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+            query = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
         case "postgresql":
             query = (
-                "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-                "WHERE c.relnamespace = current_schema()::regnamespace AND t.tgenabled IN ('O', 'A')"
+                "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = current_schema() AND t.tgenabled IN ('O', 'A')"
             )
         case _:
-            query = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()"
-    there = set(connection.exec_driver_sql(query).scalars())
-    return [name for name in _triggers(connection.dialect.name) if name not in there]
+            query = (
+                "SELECT trigger_name, event_object_table FROM information_schema.triggers "
+                "WHERE trigger_schema = database()"
+            )
+    there = {(str(name), str(table)) for name, table in connection.exec_driver_sql(query)}
+    return [name for name, table in _triggers(connection.dialect.name).items() if (name, table) not in there]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ T = TypeVar("T")
 # SQLite has one writer at a time; elsewhere more connections give more rows a second.
 _SQLITE_THREADS = 1
 _THREADS = 4
+_LEAVING_S = 2.0
 
 
 class NotNow(LogUnavailable):
@@ -70,9 +71,9 @@ class Asking:
         self._on_answer()
         return done
 
-    def shutdown(self) -> None:
-        """Wait for what was asked for; blocks."""
-        self._threads.shutdown()
+    def shutdown(self) -> bool:
+        """Wait for what was asked for, some seconds at most; blocks. False where a database that hangs has it still."""
+        return self._threads.shutdown(_LEAVING_S)
 
     def _answered_late(self, statement: Future[Any]) -> None:
         if not statement.cancelled() and statement.exception() is None:

@@ -14,6 +14,7 @@ _IDLE_S = 30.0
 """How often a process looks whether another one, that is gone, has left something."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _LEAST_S = 0.05
+_LEAVING_S = 2.0
 
 
 class BackgroundDrain:
@@ -50,14 +51,20 @@ class BackgroundDrain:
                 self._nudged = True
                 self._changed.notify()
 
-    def shutdown(self) -> None:
-        """End after the batch that is being drained, and give the connection back; blocks."""
+    def shutdown(self) -> bool:
+        """End after the batch that is being drained, and give the connection back; blocks, for some seconds at most.
+
+        A database that hangs is left with its batch, which waits in the spool until it is committed: False then.
+        """
         with self._changed:
             self._ended = True
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_LEAVING_S)
+        if self._thread.is_alive():
+            return False
         self._drain.shutdown()
+        return True
 
     def _run(self) -> None:
         while self._once():

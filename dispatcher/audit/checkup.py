@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from dispatcher.audit import migrate
+from dispatcher.audit import append_only, migrate
 from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.engine import open_existing
 from dispatcher.audit.moment import DatabaseNow
@@ -25,6 +25,7 @@ _FIRST_WITHOUT_WAL_RESET_BUG = (3, 51, 3)
 _OLDEST = {"postgresql": (12,), "mysql": (8, 0, 16), "mariadb": (10, 6)}
 _SKEW_TO_WATCH, _SKEW_TOO_LARGE = dt.timedelta(seconds=1), dt.timedelta(seconds=60)
 _NEWEST = 100
+_TAKEN_AWAY = "see who took the triggers away, then run: dispatcher migrate"
 _GRANT = "as the owner (DISPATCHER_ADMIN_DATABASE_URL), run: dispatcher migrate --grant-to ROLE, and serve as that role"
 
 
@@ -90,7 +91,12 @@ def _of_engine(connection: sa.Connection) -> Check:
 
 
 def _of_schema(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> Iterator[Check]:
-    revision, head = migrate.revision_of(connection), migrate.head()
+    head = migrate.head()
+    try:
+        revision = migrate.revision_of(connection)
+    except migrate.Unmigrated as other:
+        yield _failed("schema", str(other), "set DISPATCHER_DATABASE_URL to a database or schema of the log's own")
+        return
     if revision == head:
         yield Check("schema", Outcome.OK, f"at {head}, which is the newest")
         yield from _of_a_log(connection, clock)
@@ -117,12 +123,17 @@ def _of_a_log(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> It
 
 
 def _of_rows(connection: sa.Connection) -> Check:
-    """Whether rows stay as they are: tried, as a trigger that is there may be switched off."""
+    """Whether rows stay as they are: tried, as a trigger that is there may let something through.
+
+    What isn't tried, because it would lock a table, is told from the triggers, where every role may see them.
+    """
     tried = _try(connection)
     let_through = [f"{one.verb} on {one.table}" for one in tried if one.answer is Answer.DONE]
     if let_through:
         finding = f"the database carries out {', '.join(let_through)}"
-        return _failed("append-only", finding, "see who took the triggers away, then run: dispatcher migrate")
+        return _failed("append-only", finding, _TAKEN_AWAY)
+    if connection.dialect.name in {"sqlite", "postgresql"} and (missing := append_only.missing(connection)):
+        return _failed("append-only", f"there is no trigger {', '.join(missing)}", _TAKEN_AWAY)
     untried = [one for one in tried if one.problem is not None]
     if untried:
         reason = reason_of(untried[0].problem or ValueError(), connection.engine.url)

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatcher.audit import migrate
-from dispatcher.audit.rights import granting
+from dispatcher.audit.rights import granting, refuse_without_roles
 from dispatcher.audit.trouble import named, reason_of, unusable_path
 from dispatcher.errors import DispatcherError, SourceUnreachable
 
@@ -66,6 +66,10 @@ def migrate_database(url: str, *, adopt: bool = False) -> str | None:
     """
     engine = connect(url)
     with _reaching(engine):
+        if adopt:
+            # What can't be adopted is refused while the file is as another application made it, or isn't there.
+            _refuse_unusable_path(engine)
+            migrate.pending_sql(engine, adopt=True)
         _begin_file(engine, adopt=adopt)
         revision = _revision(engine)
         migrate.upgrade(engine, adopt=adopt)
@@ -102,6 +106,8 @@ def granted(url: str, role: str, *, dry_run: bool) -> list[str]:
     Raises SourceUnreachable, and InvalidSettings where there are no roles.
     """
     engine = connect(url)
+    # Before connecting, which would make a file.
+    refuse_without_roles(engine.dialect.name)
     with _reaching(engine):
         with engine.begin() as connection:
             statements = granting(connection, role)
@@ -144,6 +150,9 @@ def _parse(url: str) -> sa.URL:
         # The text may hold a password, so it isn't shown.
         raise SourceUnreachable(f"the database URL can't be read; {_FORM}") from None
     if parsed.get_backend_name() != "sqlite":
+        if any("@" in part for part in (parsed.host or "", parsed.database or "", url.partition("?")[2])):
+            # What comes before it was taken for the whole password, and what comes after would be shown as a name.
+            raise SourceUnreachable("the database URL can't be read: an @ in a user or a password is written %40")
         return parsed
     if parsed.database in {None, "", ":memory:"}:
         raise SourceUnreachable(f"a log in memory would not outlive its process; name a file: {_FORM}")

@@ -118,8 +118,11 @@ class GapFile:
         with locked_file(self._path, _PATIENCE_S) as descriptor:
             if descriptor is None:
                 raise SpoolTrouble("another program holds it locked; wait for that program or stop it")
-            if os.fstat(descriptor).st_size < _BYTES:
-                os.pwrite(descriptor, bytes(_BYTES), 0)
+            size = os.fstat(descriptor).st_size
+            if size < _BYTES:
+                # What is there may hold gaps already: a disk that is full takes less than it is given.
+                if os.pwrite(descriptor, bytes(_BYTES - size), size) != _BYTES - size:
+                    raise SpoolTrouble("it can't be made as large as it must be; free some space on its disk")
                 os.fsync(descriptor)
             yield descriptor
 

@@ -167,12 +167,18 @@ class Log:
         return await self._run("the audit log can't say whose the sessions are", lambda: self._reader.sessions(log_ids))
 
     def shutdown(self) -> None:
-        """Wait for what was asked for, then close the connections; blocks."""
-        self._asking.shutdown()
-        self._connections.release()
+        """Wait for what was asked for, then close the connections; blocks.
+
+        A statement that a database which hangs doesn't answer is left to itself after some seconds: what it was to say
+        is in the spool.
+        """
+        is_over = self._asking.shutdown()
+        if is_over:
+            self._connections.release()
         if self._spooling is not None:
-            self._spooling.shutdown()
-        self._engine.dispose()
+            is_over = self._spooling.shutdown() and is_over
+        if is_over:
+            self._engine.dispose()
 
     async def _open(
         self,
@@ -219,7 +225,8 @@ class Log:
         accepted, spooling = self._accepted.get(log_id), self._spooling
         if spooling is None or accepted is None:
             # Whether there is such a row at all, only the database can say.
-            return await self._asking.ask(failure, in_database, waiting)
+            patience_s = None if spooling is None else spooling.patience_s
+            return await self._asking.ask(failure, in_database, waiting, patience_s)
         if accepted is _Accepted.GAP:
             # The statement that it didn't answer may have become a row after all.
             with contextlib.suppress(LogUnavailable):

@@ -52,7 +52,9 @@ def _database_status(url: str) -> DatabaseStatus:
     engine = open_existing(url)
     if engine is None:
         return DatabaseStatus(database=named(sa.make_url(url)), problem="it isn't there yet", rows={})
-    by_status = sa.select(logs.c.status, sa.func.count()).group_by(logs.c.status).order_by(logs.c.status)
+    # In an adopted table the other application's rows have no id of the log's.
+    of_ours = sa.select(logs.c.status, sa.func.count()).where(logs.c.log_id.is_not(None))
+    by_status = of_ours.group_by(logs.c.status).order_by(logs.c.status)
     in_gaps = sa.select(sa.func.count(), sa.func.sum(log_gaps.c.dispatches))
     try:
         with engine.connect() as connection:

@@ -10,9 +10,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from dispatcher.audit import append_only
-from dispatcher.audit.adoption import OtherTable, names_of_log, other_table, refuse_unfit
-from dispatcher.audit.tables import logs
-from dispatcher.audit.trial import open_and_end
+from dispatcher.audit.adoption import TELLS_CASES_APART, OtherTable, names_of_log, other_table, refuse_unfit
+from dispatcher.audit.tables import calls, logs
+from dispatcher.audit.trial import open_and_end, taken_for_the_same
 from dispatcher.audit.trouble import is_denied, reason_of
 from dispatcher.errors import InvalidAdoption
 
@@ -94,12 +94,12 @@ def pending_sql(engine: sa.Engine, *, adopt: bool = False) -> str:
     with engine.connect() as connection:
         revision, other = revision_of(connection), other_table(connection)
         _refuse_misunderstanding(revision, other, adopt=adopt)
+        dialect = engine.dialect.name
         if revision == head():
-            return ""
+            return _whole_script(dialect, revision, "") if append_only.missing(connection) else ""
         if other is not None:
             refuse_unfit(connection, other)
         names = names_of_log(connection)
-    dialect = engine.dialect.name
     return _whole_script(dialect, revision, runner.upgrade_sql(dialect, revision, names, adopted=other is not None))
 
 
@@ -127,6 +127,12 @@ def _refuse_unwritable(connection: sa.Connection) -> None:
     except sa.exc.DBAPIError as error:
         problem = f"it refuses a row of the log: {reason_of(error, connection.engine.url)}"
         raise InvalidAdoption(f"the table {logs.name} can't be adopted", [problem]) from None
+    # Those of MySQL and MariaDB, which add blanks to compare, were looked at before anything was changed.
+    if connection.dialect.name in {"sqlite", "postgresql"}:
+        same = taken_for_the_same(connection, TELLS_CASES_APART)
+        problems = [f"{name}: has a collation by which two different names are the same; change it" for name in same]
+        if problems:
+            raise InvalidAdoption(f"the table {logs.name} can't be adopted", problems)
 
 
 def _whole_script(dialect: str, since: str | None, migrations: str) -> str:
@@ -179,9 +185,28 @@ def _is_missing_file(engine: sa.Engine) -> bool:
     return engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists()
 
 
+def _has_calls(inspector: sa.Inspector) -> bool:
+    try:
+        return inspector.has_table(calls.name)
+    except sa.exc.DBAPIError as error:
+        # MySQL and MariaDB don't tell a role without rights; what it lacks is said where it is used.
+        if not is_denied(error):
+            raise
+        return True
+
+
 def revision_of(connection: sa.Connection) -> str | None:
-    """The revision that a connection's database is at; None where it was never migrated."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+    """The revision that a connection's database is at; None where it was never migrated.
+
+    Raises Unmigrated where it is another application's revision, whose number may be one of ours.
+    """
+    inspector = sa.inspect(connection)
+    if not inspector.has_table("alembic_version"):
         return None
     revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is not None and not _has_calls(inspector):
+        raise Unmigrated(
+            f"its alembic_version {revision} is another application's, and there is one such table in a schema; "
+            "name another database, or on PostgreSQL another schema (search_path)"
+        )
     return revision

@@ -33,20 +33,25 @@ class Standing:
     lacks: tuple[str, ...]
 
 
+def refuse_without_roles(dialect: str) -> None:
+    """Raise InvalidSettings for an engine that has no roles."""
+    if dialect == "sqlite":
+        raise InvalidSettings("--grant-to", ["a SQLite file has no roles; who may write to it is up to the file"])
+
+
 def granting(connection: sa.Connection, role: str) -> list[str]:
     """The statements that give a role what serving needs; they take nothing away. Raises InvalidSettings."""
     prepare, dialect = connection.dialect.identifier_preparer, connection.dialect.name
+    refuse_without_roles(dialect)
     match dialect:
         case "postgresql":
             quoted = prepare.quote(role)
             schema = prepare.quote(str(connection.exec_driver_sql("SELECT current_schema()").scalar()))
             database = [f"GRANT USAGE ON SCHEMA {schema} TO {quoted}", *_of_sequence(connection, quoted)]
-        case "mysql" | "mariadb":
+        case _:
             name, at, host = role.rpartition("@") if "@" in role else (role, "", "")
             quoted = "@".join(_text(part) for part in ([name, host] if at else [name]))
             database = []
-        case _:
-            raise InvalidSettings("--grant-to", ["a SQLite file has no roles; who may write to it is up to the file"])
     names = {name: tuple(_quoted_columns(connection, right) for right in of) for name, of in _OF_SERVING.items()}
     return [*database, *(f"GRANT {', '.join(rights)} ON {table} TO {quoted}" for table, rights in names.items())]
 

@@ -85,8 +85,8 @@ class Spool:
 
     def __init__(self, directory: Path, database: str, bounds: Bounds, now: Callable[[], dt.datetime]) -> None:
         self.directory = directory
-        self._file = SpoolFile(directory / "spool.db", database)
-        self._gaps = GapFile(directory / "gaps")
+        self._gaps = gaps = GapFile(directory / "gaps")
+        self._file = SpoolFile(directory / "spool.db", database, lambda: bool(gaps.waiting()))
         self._url = sa.URL.create("sqlite", database=str(self._file.path))
         self._drain_lock = directory / "drain.lock"
         self.bounds = bounds
@@ -100,10 +100,8 @@ class Spool:
 
     def was_prepared(self) -> bool:
         """Whether this host has a spool for the database: from an earlier start that had reached it."""
-        if not self._file.path.exists():
-            return False
         with self._trouble("the spool can't be opened"):
-            return self._file.is_for_the_database()
+            return self._file.path.exists() and self._file.is_for_the_database()
 
     def open(self, opening: AttemptOpening) -> None:
         """Accept an attempt. Raises LogUnavailable also where it needs the database, or the bounds are reached."""
@@ -241,7 +239,13 @@ class Spool:
     def gaps(self, *, sealed: bool = False) -> list[Gap]:
         """What is noted of gaps; sealed, none of it changes any more."""
         with self._trouble("the spool can't say what gaps the log has"):
-            return self._gaps.sealed() if sealed else self._gaps.waiting()
+            if not sealed:
+                return self._gaps.waiting()
+            if self._file.path.exists():
+                # They are for the same database as what waits.
+                with contextlib.suppress(sqlite3.Error):
+                    self._file.read(lambda _file: None)
+            return self._gaps.sealed()
 
     def forget_gap(self, gap_id: str) -> None:
         """Forget a gap that the database knows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -18,7 +17,8 @@ from dispatcher.audit.spool import Spool, Waiting
 from dispatcher.audit.spool_entry import SESSION, Entry, UnreadableEntry, entry_of
 from dispatcher.audit.statement import STARTED, Statement
 from dispatcher.audit.tables import calls, log_gaps, logs
-from dispatcher.audit.trouble import named, reason_of
+from dispatcher.audit.trial import open_and_end
+from dispatcher.audit.trouble import is_of_its_file, named, reason_of
 from dispatcher.audit.writer import Writer
 
 MOST_AT_ONCE = 500
@@ -96,9 +96,12 @@ class Drain:
     def _tell_gaps(self, done: Drained) -> Drained:
         for gap in self._spool.gaps(sealed=True):
             try:
-                # It is there already where a drain was killed before it could forget it.
-                with contextlib.suppress(sa.exc.IntegrityError):
+                try:
                     self._connections.run(lambda connection, gap=gap: self._gap.run(connection, asdict(gap)))  # type: ignore[misc]
+                except sa.exc.IntegrityError:
+                    # It is there already where a drain was killed before it could forget it.
+                    if not self._connections.run(lambda connection, gap=gap: _has_gap(connection, gap)):  # type: ignore[misc]
+                        raise
             except sa.exc.SQLAlchemyError as error:
                 return replace(done, stopped=f"{named(self._url)}: {reason_of(error, self._url)}")
             self._spool.forget_gap(gap.gap_id)
@@ -152,14 +155,30 @@ class Drain:
             problem = f"{named(self._url)}: {reason_of(error, self._url)}"
             if not isinstance(error, _UNFIT):
                 tries = self._spool.refused(waiting)
-                # The database takes other entries in this round: it is this one that it can't take.
-                if not done.landed or tries < _MOST_REFUSALS:
+                # The database takes other entries in this round, and would now: it is this one that it can't take.
+                if not done.landed or tries < _MOST_REFUSALS or not self._would_take_another(error):
                     return replace(done, stopped=problem)
         if problem is None:
             self._spool.landed([waiting])
             return replace(done, landed=done.landed + 1)
         self._spool.quarantine(waiting, problem)
         return replace(done, quarantined=done.quarantined + 1)
+
+    def _would_take_another(self, refusal: Exception) -> bool:
+        """Whether the database takes rows at this moment; what is tried isn't kept."""
+
+        def tried(connection: sa.Connection) -> None:
+            with transaction(connection):
+                open_and_end(connection)
+
+        # A disk that is full is met only where what is tried is kept.
+        if isinstance(refusal, sa.exc.DBAPIError) and is_of_its_file(refusal):
+            return False
+        try:
+            self._connections.run(tried)
+        except sa.exc.SQLAlchemyError:
+            return False
+        return True
 
     def _told(self, entry: Entry) -> str | None:
         """Tell the database all that waits of an attempt; why the row contradicts it, or None where it doesn't."""
@@ -189,6 +208,11 @@ def _entry(waiting: Waiting) -> Entry:
 def _is_one_row(entry: Entry) -> bool:
     """Whether inserting a row and its calls is all that is to be done."""
     return entry.opening is not None and entry.kept is None and (entry.ending is not None or entry.session is None)
+
+
+def _has_gap(connection: sa.Connection, gap: Gap) -> bool:
+    same = sa.select(log_gaps.c.gap_id).where(log_gaps.c.gap_id == gap.gap_id)
+    return connection.execute(same).first() is not None
 
 
 def _found(connection: sa.Connection, log_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

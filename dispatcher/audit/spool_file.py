@@ -47,15 +47,17 @@ COMMIT;
 class SpoolFile:
     """A connection to the file, opened when it is first used. May be used from several threads, and on after a fork.
 
-    What waits in it is for one database; a file with entries for another one isn't opened. Every write, checkpoint,
+    What waits in it, and what `waits_beside` says waits beside it, is for one database; while something does, the file
+    isn't used for another one. Every write, checkpoint,
     opening and closing holds a lock file alone, among all processes of the host: before 3.51.3 SQLite could damage a
     WAL file that two connections wrote and checkpointed at the same instant. The lock is the kernel's and ends with its
     process. sqlite3's errors and SpoolTrouble mean that nothing was written.
     """
 
-    def __init__(self, path: Path, database: str) -> None:
+    def __init__(self, path: Path, database: str, waits_beside: Callable[[], bool]) -> None:
         self.path = path
         self._database = database
+        self._waits_beside = waits_beside
         self._lock_path = path.with_suffix(".lock")
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -70,6 +72,7 @@ class SpoolFile:
             connection = self._connected()
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                self._claim(connection)
                 done = work(connection)
                 connection.execute("COMMIT")
             except BaseException:
@@ -82,15 +85,20 @@ class SpoolFile:
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do the work on the file as it is, whoever writes meanwhile."""
         with self._no_fork:
-            if self._connection is None:
+            connection = self._connection
+            if connection is None or _identity(self.path) != self._identity:
                 with self._alone():
-                    self._connected()
-            assert self._connection is not None
+                    connection = self._connected()
             try:
-                return work(self._connection)
-            except sqlite3.Error:
+                connection.execute("BEGIN")
+                # Another program may have claimed it since it was opened.
+                self._refuse_another_database(connection)
+                done = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
                 self._disconnect()
                 raise
+            return done
 
     def is_for_the_database(self) -> bool:
         """Whether the file was made for this database; changes nothing of it."""
@@ -137,9 +145,41 @@ class SpoolFile:
             # Somebody took the file away: what is written to it now, nobody would find.
             self._disconnect()
         if self._connection is None:
-            self._connection = _open(self.path, self._database)
+            self._connection = self._opened()
             self._identity = _identity(self.path)
         return self._connection
+
+    def _opened(self) -> sqlite3.Connection:
+        os.close(private_file(self.path))
+        connection = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
+        try:
+            _set_up(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            self._claim(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _claim(self, connection: sqlite3.Connection) -> None:
+        """Note in a transaction which database the entries are for. Raises SpoolTrouble where it is another one."""
+        if self._refuse_another_database(connection) != self._database:
+            connection.execute("DELETE FROM belongs_to")
+            connection.execute("INSERT INTO belongs_to VALUES (?)", (self._database,))
+
+    def _refuse_another_database(self, connection: sqlite3.Connection) -> str | None:
+        """The database that is noted. Raises SpoolTrouble where it is another one, and something waits for it."""
+        noted = connection.execute("SELECT database FROM belongs_to").fetchone()
+        if noted is None or noted == (self._database,):
+            return None if noted is None else self._database
+        entries = connection.execute("SELECT 1 FROM entries UNION ALL SELECT 1 FROM quarantine LIMIT 1").fetchone()
+        if entries is not None or self._waits_beside():
+            raise SpoolTrouble(
+                f"what waits in it is for {noted[0]}; drain it with that DISPATCHER_DATABASE_URL, or set another "
+                "DISPATCHER_SPOOL_DIR"
+            )
+        return str(noted[0])
 
     def _checkpoint_when_due(self, connection: sqlite3.Connection) -> None:
         self._writes += 1
@@ -157,18 +197,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _open(path: Path, database: str) -> sqlite3.Connection:
-    os.close(private_file(path))
-    connection = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
-    try:
-        _set_up(connection)
-        _refuse_another_database(connection, database)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _set_up(connection: sqlite3.Connection) -> None:
     # With mmap a failing disk or a truncated file kills the process instead of raising.
     for setting in ("mmap_size=0", "synchronous=FULL", "wal_autocheckpoint=0", "journal_size_limit=16777216"):
@@ -180,20 +208,3 @@ def _set_up(connection: sqlite3.Connection) -> None:
         raise SpoolTrouble("a newer program wrote it; drain it with that program")
     if version < _VERSION:
         connection.executescript(_SCHEMA)
-
-
-def _refuse_another_database(connection: sqlite3.Connection, database: str) -> None:
-    """Note which database a new file's entries are for. Raises SpoolTrouble where they are for another one."""
-    noted = connection.execute("SELECT database FROM belongs_to").fetchone()
-    if noted == (database,):
-        return
-    waits = connection.execute("SELECT 1 FROM entries UNION ALL SELECT 1 FROM quarantine LIMIT 1").fetchone()
-    if noted is not None and waits is not None:
-        raise SpoolTrouble(
-            f"what waits in it is for {noted[0]}; drain it with that DISPATCHER_DATABASE_URL, or set another "
-            "DISPATCHER_SPOOL_DIR"
-        )
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM belongs_to")
-    connection.execute("INSERT INTO belongs_to VALUES (?)", (database,))
-    connection.execute("COMMIT")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 from dispatcher.action.observation import Call
 from dispatcher.audit.background_drain import BackgroundDrain
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
 from dispatcher.audit.spool import Spool
+from dispatcher.audit.threads import Threads
 from dispatcher.errors import LogUnavailable
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class Spooling:
         self.patience_s = patience_s
         self._spool = spool
         self._drain = drain
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-spool")
+        self._thread = Threads(1, "audit-spool")
         self._refusing = False
         drain.start()
 
@@ -72,11 +73,12 @@ class Spooling:
         self._refusing = False
         self._drain.nudge()
 
-    def shutdown(self) -> None:
-        """Wait for what was asked for; what waits in the spool stays there. Blocks."""
+    def shutdown(self) -> bool:
+        """Wait for what was asked for; what waits in the spool stays there. Blocks; returns as the drain's does."""
         self._thread.shutdown()
-        self._drain.shutdown()
+        is_over = self._drain.shutdown()
         self._spool.shutdown()
+        return is_over
 
     def _submit(self, work: Callable[[], None]) -> Future[None]:
         def do() -> None:

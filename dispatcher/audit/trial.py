@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,6 +46,20 @@ def open_and_end(connection: sa.Connection) -> None:
         connection.execute(sa.insert(logs).values(row))
         ended = {"status": "success", "finished_at": _LONG_AGO, "input_tokens": 1, "response_time_ms": 1}
         connection.execute(sa.update(logs).where(logs.c.log_id == row["log_id"]).values(ended))
+
+
+def taken_for_the_same(connection: sa.Connection, names: Sequence[str]) -> list[str]:
+    """The columns in which a name with other letters' case, or with a blank more, is found as the same one."""
+    with undone(connection):
+        row = a_row(logs) | dict.fromkeys(names, "doctor")
+        connection.execute(sa.insert(logs).values(row))
+        found = []
+        for name in names:
+            same = sa.select(logs.c[name]).where(
+                logs.c.log_id == row["log_id"], logs.c[name].in_(["DOCTOR", "doctor "])
+            )
+            found += [name] if connection.execute(same).first() is not None else []
+        return found
 
 
 def try_to_change(connection: sa.Connection) -> list[Tried]:

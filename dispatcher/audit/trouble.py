@@ -77,6 +77,11 @@ def is_deadlock(error: sa.exc.DBAPIError) -> bool:
     return _number(error.orig) == _MYSQL_DEADLOCK or getattr(error.orig, "sqlstate", None) == _POSTGRESQL_DEADLOCK
 
 
+def is_of_its_file(error: sa.exc.DBAPIError) -> bool:
+    """Whether it was SQLite's file, or its disk, that refused, whatever the statement."""
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(tuple(_SQLITE))
+
+
 def is_append_only(error: sa.exc.DBAPIError) -> bool:
     """Whether one of the log's own triggers refused the statement."""
     return "append-only: " in str(error.orig)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def heading(console: Console, text: str) -> None:
     """A section's heading."""
-    console.print(f"\n[bold]{text}[/bold]")
+    console.print(f"\n{text}", style="bold")
 
 
 def print_decisions(console: Console, dispatched: Sequence[Dispatched]) -> None:

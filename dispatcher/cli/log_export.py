@@ -79,6 +79,8 @@ def _order(
     from dispatcher.telemetry.exporter import ExportOrder
 
     since, until = (None if day is None else day.replace(tzinfo=dt.UTC) for day in span)
+    if since is not None and until is not None and since >= until:
+        raise click.BadParameter("is not after --since; the last day is excluded", param_hint="--until")
     chosen = None if origin is None else Origin(origin)
     return ExportOrder(form=Form(form), origin=chosen, since=since, until=until, rows_per_part=rows_per_part)
 

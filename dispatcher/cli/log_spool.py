@@ -44,11 +44,11 @@ def status(*, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what waits; move nothing.")
 @click.option("--quarantined", is_flag=True, help="Try again what was set aside, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def drain(*, dry_run: bool, quarantined: bool, as_json: bool) -> None:
+def drain(*, dry_run: bool, quarantined: bool, as_json: bool) -> int:
     """Write what waits in the spool of this host to the database, now.
 
     Processes that serve do so by themselves. An entry is deleted only when all of it is committed; one that the
-    database will never take is set aside with the reason.
+    database will never take is set aside with the reason. Exit code 1 where it was stopped before all was done.
     """
     import json
     from dataclasses import asdict
@@ -65,7 +65,7 @@ def drain(*, dry_run: bool, quarantined: bool, as_json: bool) -> None:
         gaps = len(spool.gaps())
         document = {"dry_run": True, "waiting": waiting, "gaps": gaps}
         click.echo(json.dumps(document) if as_json else f"{number(waiting)} attempts and {number(gaps)} gaps wait")
-        return
+        return 0
     engine = open_database(settings)
     drainer = Drain(spool, engine)
     try:
@@ -79,6 +79,7 @@ def drain(*, dry_run: bool, quarantined: bool, as_json: bool) -> None:
         engine.dispose()
         spool.shutdown()
     click.echo(json.dumps({"dry_run": False, **asdict(done)}, indent=2) if as_json else drain_text(done))
+    return 0 if done.stopped is None else 1
 
 
 def status_document(found: LogStatus, settings: Settings) -> dict[str, Any]:

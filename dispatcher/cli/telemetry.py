@@ -178,11 +178,14 @@ def distribution_table(rows: Sequence[DistributionRow], by: str) -> Table:
 
 
 def page() -> Console:
-    """Where tables are printed: as wide as the terminal, and wide enough for a table where there is none."""
+    """Where tables are printed: as wide as the terminal, and wide enough for a table where there is none.
+
+    What is in brackets or between colons is a text of the log, such as a tenant's name, and no markup.
+    """
     from rich.console import Console
 
-    console = Console()
-    return console if console.is_terminal else Console(width=_PAGE)
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=_PAGE, markup=False, emoji=False)
 
 
 def number(value: int | None) -> str:

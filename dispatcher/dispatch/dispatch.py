@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
 import time
@@ -93,7 +92,11 @@ class Dispatch:
         attempts: list[Ended] = []
         while True:
             outcome = await attempt.run()
-            following = await self._following(attempt, outcome)
+            try:
+                following = await self._following(attempt, outcome)
+            except BaseException:
+                await attempt.close(outcome)
+                raise
             attempts.append(await self._closed(attempt, outcome, attempts, following))
             if following is None:
                 return self._result(attempts)
@@ -132,9 +135,6 @@ class Dispatch:
         except (LogUnavailable, BudgetExhausted, ConversationBusy, *_KEY_GONE) as error:
             logger.warning("no fallback to %s: %s", name, error)
             return None
-        except asyncio.CancelledError:
-            await attempt.close(outcome)
-            raise
         return following
 
     def _allowed(self, name: str) -> bool:

@@ -76,7 +76,8 @@ def refuse_missing_library(form: Form) -> None:
 
 def _write_csv(file: IO[bytes], columns: Sequence[sa.Column[Any]], batches: Iterable[Sequence[_Row]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.writer(text, lineterminator="\n")
+    # It quotes only those line ends that are in its own; a reader takes the other one for the end of a row, too.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([column.name for column in columns])
     told = [(place, _CELLS[kind]) for place, column in enumerate(columns) if (kind := _kind(column)) in _CELLS]
     for batch in batches:

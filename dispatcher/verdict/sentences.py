@@ -26,8 +26,13 @@ DECISIONS = {
 """What each outcome means, one sentence; the last two go on with their reasons."""
 
 # Wrong passes in per cent, at 36 and at 500 calls a month, where the limit is 1.5 times the p95 of a sample of so many
-# calls and the candidate exactly 1.5 times slower than the truth behind it: simulated on times of Weibull form.
-_CONTRACT_ERRORS = {36: (10.7, 21.1), 150: (6.7, 18.4), 1000: (3.4, 6.4)}
+# calls and the candidate exactly 1.5 times slower than the truth behind it; each for an interpolated and a nearest-rank
+# p95. Simulated on times of Weibull form: docs/verdict-simulations.md, table 3.
+_CONTRACT_ERRORS = {
+    36: (("6.1", "15.4"), ("20.9", "41.2")),
+    150: (("4.1", "5.0"), ("18.8", "23.3")),
+    1000: (("2.9", "2.9"), ("6.5", "6.5")),
+}
 _CONTRACT_FORM = (Fraction(95, 100), Fraction(3, 2), Fraction(5, 100))
 # What keeps the evidence at hand from counting.
 _VOIDING = frozenset({Reason.TIME_SCALED, Reason.ASSIGNMENT_NOT_COMPARABLE, Reason.NOT_JUDGEABLE})
@@ -205,8 +210,11 @@ def _contract(criterion: Criterion, alpha: Decimal) -> str | None:
     form = (Fraction(criterion.quantile), Fraction(times), Fraction(alpha))
     if form != _CONTRACT_FORM or n not in _CONTRACT_ERRORS:
         return f"{claim}; how often {at} isn't known for this form"
-    slow, busy = _CONTRACT_ERRORS[n]
-    return f"{claim}: in simulations, {at} in about {slow} % of the cases at 36 calls a month, {busy} % at 500"
+    slow, busy = (" to ".join(dict.fromkeys(shares)) for shares in _CONTRACT_ERRORS[n])
+    return (
+        f"{claim}: in simulations, {at} in {slow} % of the cases at 36 calls a month, {busy} % at 500, by the "
+        f"definition of the sample's {criterion.aggregate}"
+    )
 
 
 def left_out(verdict: Verdict) -> Iterator[tuple[str, str, int, str]]:

@@ -13,6 +13,9 @@ from attempts import BEGAN, a_call, an_ending, an_opening
 
 from dispatcher.audit.engine import connect, migrate_database, open_engine
 from dispatcher.audit.log import Log
+from dispatcher.audit.log_status import log_status
+from dispatcher.audit.spool import Bounds
+from dispatcher.audit.spooled_log import spool_of
 from dispatcher.prices import PriceTable
 from dispatcher.telemetry.connection import reading
 from dispatcher.telemetry.export_parts import Form
@@ -50,7 +53,12 @@ async def test_the_other_applications_rows_are_in_no_figure_and_no_file(adopted:
         counted = {row.status: row.n for row in summary(connection)}
     exported = export(adopted, tmp_path / "out", ORDER, now=BEGAN + dt.timedelta(days=1))
 
+    spool = spool_of(str(adopted.url), tmp_path / "spool", Bounds())
+    status = log_status(adopted.url.render_as_string(hide_password=False), spool)
+    spool.shutdown()
+
     assert counted == {"success": 2, "started": 1}
+    assert status.database.rows == counted
     assert (exported.rows, exported.left) == (2, 0)
     assert (tie_out(adopted, PRICES).rows, reprice(adopted, PRICES).rows) == (2, 2)
     assert reconcile(adopted).sessions == 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import laravel_table
 import pytest
 import sqlalchemy as sa
 
-from dispatcher.audit.engine import connect, migrate_database, pending_migration
-from dispatcher.errors import InvalidAdoption
+from dispatcher.audit.checkup import check_database
+from dispatcher.audit.engine import connect, migrate_database, open_engine, pending_migration
+from dispatcher.errors import InvalidAdoption, SourceUnreachable
 
 CHANGES = {
     "postgresql": (
@@ -123,3 +125,74 @@ def test_a_rule_of_the_other_application_that_refuses_our_rows_is_told_and_nothi
     with pytest.raises(InvalidAdoption, match=r"it refuses a row of the log: .*(?i:check constraint)"):
         migrate_database(any_bare_url, adopt=True)
     assert [str(column) for column in sa.inspect(other).get_columns("ai_outbound_logs")] == columns
+
+
+@pytest.mark.parametrize("any_bare_url", ["sqlite", "mariadb"], indirect=True)
+def test_a_column_that_the_database_computes_is_refused(other: sa.Engine, any_bare_url: str) -> None:
+    """The trial doesn't write it, and every ending would."""
+    change(
+        other, "ALTER TABLE ai_outbound_logs ADD COLUMN output_chars INT GENERATED ALWAYS AS (length(prompt)) VIRTUAL"
+    )
+    (problem,) = refusal(any_bare_url).problems
+    assert problem == "output_chars: is computed by the database, and the log writes it; rename the column"
+
+
+@pytest.mark.parametrize("column", ["log_id VARCHAR(36) PRIMARY KEY", "log_id VARCHAR(36) NOT NULL"])
+def test_a_log_id_that_every_row_has_is_not_the_logs_though_no_row_is_there_yet(any_bare_url: str, column: str) -> None:
+    """Each row of the other application would be taken for the log's, and never change again."""
+    engine = connect(any_bare_url)
+    change(engine, f"CREATE TABLE ai_outbound_logs ({column}, feature VARCHAR(120), created_at TIMESTAMP NULL)")
+    with pytest.raises(SourceUnreachable, match="has a table ai_outbound_logs of another application"):
+        migrate_database(any_bare_url)
+    (problem,) = refusal(any_bare_url).problems
+    assert problem == "log_id: has a value in every row, and only rows of the log may have one; rename the column"
+    assert sa.inspect(engine).get_table_names() == ["ai_outbound_logs"]
+    assert [index["name"] for index in sa.inspect(engine).get_indexes("ai_outbound_logs")] == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("any_bare_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("name", "collation"), [("tenant", "NOCASE"), ("conversation_id", "RTRIM")])
+def test_a_file_whose_collation_makes_two_names_one_is_refused(
+    other: sa.Engine, any_bare_url: str, name: str, collation: str
+) -> None:
+    change(other, f"ALTER TABLE ai_outbound_logs ADD COLUMN {name} TEXT COLLATE {collation}")
+    with pytest.raises(InvalidAdoption, match=f"{name}: has a collation by which two different names"):
+        migrate_database(any_bare_url, adopt=True)
+    assert sa.inspect(other).get_columns("ai_outbound_logs")[-1]["name"] == name
+
+
+@pytest.mark.parametrize("any_bare_url", ["postgresql"], indirect=True)
+def test_a_collation_of_postgresql_that_makes_two_names_one_is_refused(other: sa.Engine, any_bare_url: str) -> None:
+    change(other, "CREATE COLLATION either_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+    change(other, "ALTER TABLE ai_outbound_logs ADD COLUMN tenant VARCHAR(120) COLLATE either_case")
+    try:
+        with pytest.raises(InvalidAdoption, match="tenant: has a collation by which two different names are the same"):
+            migrate_database(any_bare_url, adopt=True)
+    finally:
+        change(other, "DROP TABLE ai_outbound_logs")
+        change(other, "DROP COLLATION either_case")
+
+
+@pytest.mark.parametrize("any_bare_url", ["sqlite"], indirect=True)
+def test_a_file_that_cannot_be_adopted_keeps_its_journal(other: sa.Engine, any_bare_url: str) -> None:
+    change(other, "ALTER TABLE ai_outbound_logs ADD COLUMN retries INTEGER DEFAULT 0")
+    refusal(any_bare_url)
+    with other.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+def test_another_applications_alembic_version_is_never_taken_for_the_logs(other: sa.Engine, any_bare_url: str) -> None:
+    """Its numbers may be the log's own, and migrating on from them would overwrite them."""
+    change(other, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    change(other, "INSERT INTO alembic_version VALUES ('0003')")
+    for adopt in (False, True):
+        for use in (migrate_database, pending_migration):
+            with pytest.raises(SourceUnreachable, match="its alembic_version 0003 is another application's"):
+                use(any_bare_url, adopt=adopt)
+    with pytest.raises(SourceUnreachable, match="its alembic_version 0003 is another application's"):
+        open_engine(any_bare_url)
+    checks = {check.subject: check for check in check_database(any_bare_url, lambda: dt.datetime.now(dt.UTC))}
+    assert checks["schema"].outcome == "fail"
+    with other.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["0003"]

@@ -18,7 +18,16 @@ from dispatcher.audit.engine import open_engine, restore_triggers
 from dispatcher.audit.log import Log
 from dispatcher.audit.moment import UtcDateTime
 from dispatcher.audit.record import AttemptEnding
-from dispatcher.audit.tables import budget_locks, calls, conversations, idempotency_keys, logs, metadata, results
+from dispatcher.audit.tables import (
+    budget_locks,
+    calls,
+    conversations,
+    idempotency_keys,
+    log_gaps,
+    logs,
+    metadata,
+    results,
+)
 from dispatcher.audit.trial import Answer, try_to_change
 
 CHANGING = {idempotency_keys, budget_locks, conversations, results}
@@ -187,3 +196,21 @@ def test_triggers_that_somebody_took_away_are_missed_and_made_again(engine: sa.E
     with engine.connect() as connection, connection.begin():
         assert append_only.missing(connection) == []
         assert {one.answer for one in trial.try_to_change(connection)} == {Answer.TRIGGER}
+
+
+def test_a_trigger_that_went_with_a_renamed_table_is_missed_and_made_again(engine: sa.Engine, any_url: str) -> None:
+    """As when the log is moved into a distributed table, and the old one is kept for a while."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE ai_outbound_log_gaps RENAME TO gaps_before")
+        log_gaps.create(connection)
+    with engine.connect() as connection:
+        assert set(append_only.missing(connection)) >= {
+            "ai_outbound_log_gaps_keeps_values",
+            "ai_outbound_log_gaps_keeps_rows",
+        }
+    restore_triggers(any_url)
+    with engine.connect() as connection, connection.begin():
+        assert append_only.missing(connection) == []
+        assert {one.answer for one in trial.try_to_change(connection)} == {Answer.TRIGGER}
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE gaps_before")

@@ -58,6 +58,8 @@ def test_a_transaction_of_the_engine_is_one(engine: sa.Engine) -> None:
         ("nonsense", "can't be read; write it as sqlite:"),
         ("s3cret@host/name", "can't be read; write it as sqlite:"),
         ("postgresql://ada:s3cret@host:port/name", "can't be read; write it as sqlite:"),
+        ("postgresql+psycopg://ada:p@s3cret@host/name", "an @ in a user or a password is written %40"),
+        ("postgresql+psycopg://ada:p@s/s3cret@host/name", "an @ in a user or a password is written %40"),
         ("oracul://ada:s3cret@host/name", "no database is known as 'oracul'; write it as sqlite:"),
         ("postgresql+oracul://ada:s3cret@host/name", "no database is known as 'postgresql+oracul'"),
         ("sqlite://", "would not outlive its process; name a file"),

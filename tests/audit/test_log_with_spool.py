@@ -19,6 +19,7 @@ from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Room
 from dispatcher.audit.spool import Bounds, Spool, SpoolStatus
+from dispatcher.audit.spool_drain import Drain
 from dispatcher.audit.spooled_log import log_with_spool
 from dispatcher.audit.tables import calls, log_gaps
 from dispatcher.errors import LogUnavailable
@@ -223,3 +224,26 @@ async def test_a_database_that_answers_leaves_the_spool_alone(log: Log, engine: 
     await log.close(opening.log_id, an_ending(), [])
     assert (spool.status().waiting, SpoolStatus().waiting) == (0, 0)
     assert [row["status"] for row in rows(engine)] == ["success"]
+
+
+async def test_a_database_that_hangs_keeps_no_log_from_ending(log: Log, engine: sa.Engine, spool: Spool) -> None:
+    opening = an_opening()
+    with hanging(engine):
+        await log.open(opening)
+        await asyncio.wait_for(asyncio.to_thread(log.shutdown), 20)
+        assert spool.status().waiting == 1
+    drain = Drain(spool, engine)
+    async with asyncio.timeout(30):
+        # The log's own drain may be in the middle of it.
+        while (await asyncio.to_thread(drain.run)).left:  # noqa: ASYNC110 - another thread drains
+            await asyncio.sleep(0.02)
+    drain.shutdown()
+    assert [opening.log_id] == [row["log_id"] for row in rows(engine)]
+
+
+async def test_who_asks_for_the_end_of_a_row_that_was_refused_does_not_hang_with_the_database(
+    log: Log, engine: sa.Engine
+) -> None:
+    """As a cancelled opening does; a cancellation couldn't cut it short."""
+    with hanging(engine), pytest.raises(LogUnavailable, match=f"hasn't answered within {PATIENCE_S} s"):
+        await log.close(an_opening().log_id, an_ending(), [])

@@ -47,6 +47,7 @@ def test_triggers_that_were_taken_away_are_made_again_and_named(file: Path) -> N
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER flag_changes_keeps_rows")
     engine.dispose()
+    assert "CREATE TRIGGER flag_changes_keeps_rows" in _run("--dry-run").output
     assert _run().output == (
         "made again what somebody had taken away: flag_changes_keeps_rows\n"
         f"the schema is at {head()} already; nothing to do\n"
@@ -81,6 +82,9 @@ def test_what_cannot_be_adopted_is_one_clear_error(file: Path) -> None:
 
 
 def test_a_file_has_no_role_to_grant_anything_to(file: Path) -> None:
+    file.parent.mkdir()
+    assert isinstance(_run("--dry-run", "--grant-to", "serving").exception, InvalidSettings)
+    assert not file.exists()
     assert isinstance(_run("--grant-to", "serving").exception, InvalidSettings)
 
 

@@ -109,6 +109,17 @@ def test_triggers_that_were_taken_away_are_seen_although_the_schema_is_the_newes
     assert checked(engine)["append-only"].outcome == "ok"
 
 
+@pytest.mark.parametrize("any_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_trigger_is_missed_though_each_try_is_refused_by_another_one(engine: sa.Engine) -> None:
+    """Without it the tenant or the moment of a row that has ended changes."""
+    on = " ON ai_outbound_logs" if engine.dialect.name == "postgresql" else ""
+    execute(engine, f"DROP TRIGGER ai_outbound_logs_keeps_opening{on}")
+    check = checked(engine)["append-only"]
+    assert (check.outcome, check.finding) == ("fail", "there is no trigger ai_outbound_logs_keeps_opening")
+    restore_triggers(engine.url.render_as_string(hide_password=False))
+    assert checked(engine)["append-only"].outcome == "ok"
+
+
 @pytest.mark.parametrize("any_url", ["postgresql"], indirect=True)
 def test_a_trigger_that_is_there_and_switched_off_is_seen(engine: sa.Engine) -> None:
     execute(engine, "ALTER TABLE ai_outbound_calls DISABLE TRIGGER ai_outbound_calls_keeps_rows")

@@ -116,3 +116,19 @@ def test_gaps_are_told_once_although_the_drain_was_cut_short(spool: Spool) -> No
 
 def _values(gap: Any) -> dict[str, Any]:
     return {name: getattr(gap, name) for name in gap.__slots__ if name != "gap_id"}
+
+
+def test_a_drain_that_was_stopped_is_no_success(spool: Spool, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or a script would take the host away, and with it what still waits."""
+    spool.open(an_opening())
+    with spool.draining() as alone:
+        assert alone
+        assert run_verb(["logs", "drain"]) == 1
+    assert "1 still wait: " in capsys.readouterr().out
+    assert run_verb(["logs", "drain"]) == 0
+
+
+def test_a_span_that_ends_before_it_begins_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    span = ["--since", "2026-01-02", "--until", "2026-01-02"]
+    assert run_verb(["logs", "export", str(tmp_path / "out"), *span]) == 2
+    assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from dispatcher import AttemptStarted, DuplicateAction, Limits, RequestStarted, RetryScheduled
+from dispatcher.dispatch.dispatcher import Dispatcher
 from dispatcher.simulator.faults import DropAfter, DropBefore, Rule, Stall, Status
 from dispatcher.wiring.serving import build_dispatcher
 
@@ -80,6 +82,22 @@ def test_the_kill_switch_is_not_got_around_by_a_fallback(build, ask, rows, injec
     inject(Rule(on="messages.create", fault=OVERLOADED, every=True))
     dispatcher.dispatch_research(ask("acme"))
     assert [row["variant"] for row in rows()] == ["legacy"]
+
+
+def test_a_defect_on_the_way_to_a_fallback_leaves_no_row_open(build, ask, rows, inject):
+    parts = build({"legacy": "managed-sonnet-4-6"})._parts
+    switch = iter([None])
+
+    def look():
+        for value in switch:
+            return value
+        raise OSError("the switch broke")
+
+    dispatcher = Dispatcher(lambda _: replace(parts, router=replace(parts.router, look_at_kill_switch=look)))
+    inject(Rule(on="messages.create", fault=OVERLOADED, every=True))
+    with pytest.raises(OSError, match="the switch broke"):
+        asyncio.run(dispatcher.adispatch_research(ask("acme", variant="legacy")))
+    assert [(row["status"], row["error_type"]) for row in rows()] == [("error", "overloaded")]
 
 
 def test_a_keyed_action_stays_one_through_its_fallback(build, ask, rows, inject):

@@ -39,6 +39,7 @@ def test_every_row_is_exported_once_as_the_log_has_it(engine: sa.Engine, out: Pa
         flag_stale=True,
         output_valid=False,
         assignment_share=0.67,
+        project="a lone\rreturn",
         output_tokens=2**62,
         input_tokens=None,
     )

@@ -117,6 +117,17 @@ def test_the_summary_counts_rows_by_where_they_come_from_and_how_they_ended(cli,
     assert json.loads(cli("logs", "summary", "--origin", "production", "--json")[1])["rows"] == []
 
 
+def test_a_name_in_brackets_is_printed_as_it_is(cli, sample, column_map, tmp_path):
+    """A variant or a tenant of another's file is a text, not markup that a table stumbles over."""
+    column_map(("tenant: bench", "tenant: bench, variant: '[/b] :bug: [red]', path: messages"))
+    cli("logs", "import", sample(), "--map", tmp_path / "map.yml")
+
+    code, out, _ = cli("logs", "summary")
+
+    assert code == 0
+    assert "[/b] :bug: [red]" in out
+
+
 def test_the_distribution_is_printed_with_its_definition_and_its_window(cli, files):
     cli("logs", "import", *files)
     with freeze_time("2026-01-20"):
