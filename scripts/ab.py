@@ -56,7 +56,7 @@ class ArmSpec:
         """Read VARIANT or VARIANT@FOLDER."""
         variant, separator, folder = text.partition("@")
         place = Path(folder).resolve() if separator else ROOT
-        if (place / "dispatcher" / "wiring.py").is_file():
+        if (place / "dispatcher" / "__init__.py").is_file():
             return cls(variant, place, place / "policies")
         if (place / "agent_research.yml").is_file():
             return cls(variant, ROOT, place)

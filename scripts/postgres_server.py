@@ -6,12 +6,15 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from local_process import ROOT, ServerUser, Unusable, alive, download, locked, said
 
 HOME = ROOT / ".databases"
 _LOCK = ROOT / "scripts" / "unleash.d" / "postgresql.lock"
+_LET_GO_S = 30
+_NOT_YET = re.compile(r"is still in use|lock file .* already exists")
 _PROGRAMS = ("initdb", "pg_ctl", "postgres")
 
 
@@ -77,8 +80,20 @@ class Postgres:
             self._run("initdb", f"--username={self.role}", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         sockets = self._user.socket_folder(self._noted()[1])
         settings = (f"-k {sockets}", "-c listen_addresses=", "-c unix_socket_permissions=0700", *self._options)
-        self._run("pg_ctl", "start", "--wait", f"--log={self.log}", "--options", " ".join(settings))
+        self._start(" ".join(settings))
         return sockets
+
+    def _start(self, settings: str) -> None:
+        """Start it; after one that was killed, as soon as nothing is left of its processes."""
+        end = time.monotonic() + _LET_GO_S
+        while True:
+            try:
+                return self._run("pg_ctl", "start", "--wait", f"--log={self.log}", "--options", settings)
+            except Unusable:
+                said_last = self.log.read_text(errors="replace")[-1000:] if self.log.exists() else ""
+                if time.monotonic() > end or not _NOT_YET.search(said_last):
+                    raise
+                time.sleep(0.2)
 
     def socket_folder(self) -> Path | None:
         """Where the running one listens, None where none is running."""

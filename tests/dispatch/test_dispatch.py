@@ -157,6 +157,9 @@ def test_a_log_that_takes_no_row_refuses_the_action_and_nothing_is_spent(
     path = live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         connection.execute("ALTER TABLE ai_outbound_logs RENAME TO elsewhere")
+    spool = live_settings.log_spool_dir / "spool.db"
+    spool.unlink(missing_ok=True)
+    spool.mkdir(parents=True)
     with pytest.raises(LogUnavailable):
         dispatcher.dispatch_research(ask())
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dispatcher import Repository, ResearchAction, ResearchResult, wiring
+from dispatcher import Repository, ResearchAction, ResearchResult
 from dispatcher.action.decision import PathName
 from dispatcher.action.event import Event, RequestStarted
 from dispatcher.dispatch.attempt import Parts
@@ -27,6 +27,7 @@ from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults import Fired, Rule
 from dispatcher.simulator.metering.ledger import LedgerEntry
 from dispatcher.simulator.server import Simulator
+from dispatcher.wiring import serving
 
 PROJECT = Path(__file__).resolve().parents[2]
 URL = "https://github.com/example/checkout"
@@ -114,7 +115,7 @@ class Ground:
     ) -> Iterator[Desk]:
         """A dispatcher that knows nobody; `edit` changes the feature's policy document."""
         settings = self._settings(edit)
-        dispatcher = wiring.build_dispatcher(settings) if silence_s is None else _impatient(settings, silence_s)
+        dispatcher = serving.build_dispatcher(settings) if silence_s is None else _impatient(settings, silence_s)
         try:
             yield Desk(self, settings, dispatcher)
         finally:
@@ -165,7 +166,7 @@ def _impatient(settings: Settings, silence_s: float) -> Dispatcher:
     """A dispatcher that believes a silent stream of a session for so long only."""
 
     def assemble(inherited: Parts | None) -> Parts:
-        parts = wiring._assemble(settings, inherited)
+        parts = serving._assemble(settings, inherited)
         waits_long: Any = parts.paths[PathName.MANAGED]
         managed = ManagedPath(waits_long._claude, waits_long._mount_token, silence_s=silence_s)
         return replace(parts, paths={**parts.paths, PathName.MANAGED: managed}, settle=managed.settle)

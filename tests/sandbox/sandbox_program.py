@@ -60,7 +60,7 @@ def _told(value: object) -> object:
         return [_told(one) for one in value]
     if isinstance(value, dict):
         return {str(_told(name)): _told(one) for name, one in value.items()}
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | os.PathLike):
         return os.fsdecode(value)
     return value if isinstance(value, str | int | float | None) else f"<{type(value).__name__}>"
 

@@ -92,21 +92,21 @@ def register(world: World, adrs: Path, name: str, origin: Origin = Origin.PRODUC
 
 
 SLOW = P95 | {"at_most": {"value": 10_000}, "baseline": {"source": "own-target"}}
-CONCURRENT = P95 | {"at_most": {"times_control": 1.5}, "baseline": {"source": "concurrent-control"}}
 RECORDS = {
     "AA-0001": (P95,),
     "AA-0002": (SLOW,),
     "AA-0003": (COST, P95, VALID | {"severity": "gate", "at_least": {"value": 0.99}}),
-    "AA-0004": (CONCURRENT,),
+    "AA-0004": (P95,),
 }
 
 
 @pytest.fixture
 def four_records(world: World, adrs: Path) -> None:
-    """One of each outcome, in the order SHIP, ROLLBACK, HOLD, INVALID, over the same healthy rows."""
+    """One of each outcome, SHIP, ROLLBACK, HOLD, INVALID, over the same healthy rows; the last was edited."""
     for name, criteria in RECORDS.items():
         write(adrs, name, *criteria)
         register(world, adrs, name)
+    write(adrs, "AA-0004", SLOW)
     world.rows(100)
     world.rows(60, LEGACY)
 
