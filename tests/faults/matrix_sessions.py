@@ -44,9 +44,9 @@ def _interrupt(fault):
 
 
 def _left(what, fault):
-    """The caller cancels while the session is sure to be at work for another four seconds."""
-    cancel = Cancel(at_request=2)
-    played = cell(given_up(), _interrupt(fault), worked(Rescheduled(seconds=4000), at=3), cancel=cancel)
+    """The caller cancels while the session is at work, and not waiting for the caller's own word on a tool."""
+    cancel = Cancel(after_s=3)
+    played = cell(given_up(), _interrupt(fault), worked(Rescheduled(seconds=6000)), cancel=cancel)
     return Scenario(fault.name, what, NO_SESSION, played)
 
 
