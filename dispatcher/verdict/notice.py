@@ -40,10 +40,9 @@ def _section(verdict: Verdict) -> Iterator[str]:
 
 
 def _finding(finding: Finding, verdict: Verdict) -> str:
-    why = f" ({', '.join(finding.reasons)})" if finding.reasons else ""
     said = dict(sentences.points(finding, verdict))
     wanted = [f"{label}: {said[label]}" for label in ("limit", "would decide") if label in said]
-    return f"{finding.criterion.id} {finding.state.value}{why}; {'; '.join(wanted)}"
+    return f"{finding.criterion.id} {sentences.found(finding)}; {'; '.join(wanted)}"
 
 
 def _cut(text: str) -> str:

@@ -37,8 +37,7 @@ def _wrapped(line: str) -> str:
 
 def _finding(finding: Finding, verdict: Verdict) -> Iterator[str]:
     criterion = finding.criterion
-    why = f" ({', '.join(finding.reasons)})" if finding.reasons else ""
-    yield f"## {criterion.id}, {criterion.severity.value}: {finding.state.value}{why}"
+    yield f"## {criterion.id}, {criterion.severity.value}: {sentences.found(finding)}"
     yield ""
     yield f"{criterion.says}."
     yield ""

@@ -60,6 +60,12 @@ def where_it_stands(verdict: Verdict) -> Iterator[str]:
     )
 
 
+def found(finding: Finding) -> str:
+    """What was found of a criterion, with the reasons."""
+    why = f" ({', '.join(finding.reasons)})" if finding.reasons else ""
+    return f"{finding.state.value}{why}"
+
+
 def points(finding: Finding, verdict: Verdict) -> Iterator[tuple[str, str]]:
     """What is to be said of a criterion beside its sentence: (label, text); a note has no label."""
     criterion = finding.criterion

@@ -31,7 +31,8 @@ def element(tag: str, *children: Child, **attributes: str | float | None) -> ET.
 
 def tenth(value: float) -> str:
     """A coordinate to a tenth of a unit; the same text on every machine."""
-    return f"{value:.1f}".removesuffix(".0").replace("-0", "-0" if abs(value) >= 0.05 else "0", 1)  # noqa: PLR2004 - a half of a tenth
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def as_html(root: ET.Element) -> str:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from dispatcher.verdict import sentences
 from dispatcher.verdict.amounts import in_unit
 from dispatcher.verdict.finding import Finding, State
-from dispatcher.verdict.judge import Outcome, Verdict
+from dispatcher.verdict.judge import Verdict
 from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.measures import counts_exceedances
 from dispatcher.verdict.page.distribution_plot import distribution_plot
@@ -69,20 +69,15 @@ def _header(verdict: Verdict) -> Element:
             element("span", qualification_of(verdict)),
             class_=f"verdict {outcome.lower()}",
         ),
-        element("p", _decision(verdict.outcome), class_="decision"),
+        element("p", sentences.DECISIONS[verdict.outcome], class_="decision"),
         *([element("ul", *reasons, class_="reasons")] if reasons else []),
         element("nav", *chips, aria_label="criteria"),
         *(element("p", sentence, class_="quiet") for sentence in sentences.where_it_stands(verdict)),
     )
 
 
-def _decision(outcome: Outcome) -> str:
-    return sentences.DECISIONS[outcome]
-
-
 def _card(finding: Finding, verdict: Verdict) -> Element:
     criterion = finding.criterion
-    why = f" ({', '.join(finding.reasons)})" if finding.reasons else ""
     facts: list[Element] = []
     for label, text in sentences.points(finding, verdict):
         facts += [element("dt", label or "note"), element("dd", text)]
@@ -103,7 +98,7 @@ def _card(finding: Finding, verdict: Verdict) -> Element:
         element(
             "h2",
             element("span", _SIGNS[finding.state], class_="sign", aria_hidden="true"),
-            f" {criterion.id}: {finding.state.value}{why} ",
+            f" {criterion.id}: {sentences.found(finding)} ",
             element("span", criterion.severity.value, class_="severity"),
         ),
         element("p", f"{criterion.says}.", class_="says"),
