@@ -17,7 +17,8 @@ from dispatcher.audit.record import Origin
 from dispatcher.errors import LogUnavailable
 
 
-def test_behind_a_look_up_that_hangs_nobody_stands_in_line(engine: sa.Engine) -> None:
+def hanging(engine: sa.Engine) -> tuple[threading.Event, threading.Event]:
+    """Let every statement hang; what lets them go on, and what says that one hangs."""
     answering, asked = threading.Event(), threading.Event()
 
     def hang(*_: object) -> None:
@@ -25,6 +26,11 @@ def test_behind_a_look_up_that_hangs_nobody_stands_in_line(engine: sa.Engine) ->
         answering.wait(30)
 
     sa.event.listen(engine, "before_cursor_execute", hang)
+    return answering, asked
+
+
+def test_behind_a_look_up_that_hangs_nobody_stands_in_line(engine: sa.Engine) -> None:
+    answering, asked = hanging(engine)
     assignments = LoggedAssignments(engine, Origin.PRODUCTION)
     try:
         assert asked.wait(10)
@@ -45,13 +51,7 @@ def test_behind_a_look_up_that_hangs_nobody_stands_in_line(engine: sa.Engine) ->
 
 
 def test_a_look_up_that_hangs_holds_up_no_shutdown(engine: sa.Engine) -> None:
-    answering, asked = threading.Event(), threading.Event()
-
-    def hang(*_: object) -> None:
-        asked.set()
-        answering.wait(30)
-
-    sa.event.listen(engine, "before_cursor_execute", hang)
+    answering, asked = hanging(engine)
     assignments = LoggedAssignments(engine, Origin.PRODUCTION)
     try:
         assert asked.wait(10)
