@@ -16,6 +16,13 @@ from dispatcher.errors import InvalidPolicy
 
 MS_PER_HOUR = 3_600_000
 
+# A cost is kept in 64 bits. A request counts fewer than 2³¹ tokens of a class, so one at these prices has room hundreds
+# of times over; a higher one is a mistake of the unit.
+PerToken = Annotated[int, Field(ge=0, le=10**6)]
+"""Nano-dollars a token, up to $1 000 a million tokens."""
+PerUnit = Annotated[int, Field(ge=0, le=10**12)]
+"""Nano-dollars an hour or a search, up to $1 000."""
+
 
 class Rates(Strict):
     """Prices of one model from a day on, in nano-dollars a token; $1 a million tokens is 1 000 nano-dollars a token.
@@ -25,11 +32,11 @@ class Rates(Strict):
     """
 
     since: Date
-    input: int = Field(ge=0)
-    cache_write_5m: int = Field(ge=0)
-    cache_write_1h: int = Field(ge=0)
-    cache_read: int = Field(ge=0)
-    output: int = Field(ge=0)
+    input: PerToken
+    cache_write_5m: PerToken
+    cache_write_1h: PerToken
+    cache_read: PerToken
+    output: PerToken
     up_to_prompt_tokens: int | None = Field(default=None, gt=0)
 
 
@@ -56,8 +63,8 @@ class PriceTable(Strict):
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
     version: str = Field(min_length=1)
-    session_hour: int = Field(ge=0)
-    web_search: int = Field(ge=0)
+    session_hour: PerUnit
+    web_search: PerUnit
     aliases: dict[str, str]
     models: dict[str, Annotated[list[Rates], Field(min_length=1)]]
 

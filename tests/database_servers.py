@@ -106,6 +106,7 @@ class Place:
 
     def _emptied(self) -> bool:
         from dispatcher.audit.append_only import allow_deletes  # noqa: PLC0415 - as above
+        from dispatcher.audit.revision import VERSION_TABLE  # noqa: PLC0415 - as above
 
         try:
             if self._columns() != self._schema:
@@ -115,7 +116,7 @@ class Place:
                 patience = "lock_timeout = 3000" if postgresql else "innodb_lock_wait_timeout = 3"
                 connection.exec_driver_sql(f"SET {patience}")
                 with allow_deletes(connection):
-                    for table in sorted({table for table, *_ in self._schema} - {"alembic_version"}):
+                    for table in sorted({table for table, *_ in self._schema} - {VERSION_TABLE}):
                         connection.exec_driver_sql(f"DELETE FROM {table}")
         except sa.exc.DBAPIError:  # a test has left a lock or a broken schema behind
             return False
@@ -125,7 +126,9 @@ class Place:
         schema = "current_schema()" if self._own.dialect.name == "postgresql" else "database()"
         columns = "SELECT table_name, column_name, data_type FROM information_schema.columns"
         query = f"{columns} WHERE table_schema = {schema}"
-        revision = "SELECT 'alembic_version', version_num FROM alembic_version"
+        from dispatcher.audit.revision import VERSION_TABLE  # noqa: PLC0415 - as above
+
+        revision = f"SELECT '{VERSION_TABLE}', version_num FROM {VERSION_TABLE}"
         with self._own.connect() as connection:
             found = [*connection.exec_driver_sql(query), *connection.exec_driver_sql(revision)]
         return sorted(tuple(row) for row in found)

@@ -56,6 +56,8 @@ def test_a_good_file_is_read(written: Path) -> None:
         ({"aliases": {"a": "nobody"}}, "line 2: aliases.a: 'nobody' is no model with prices; state one of models"),
         ({"models": {"m": []}}, "line 3: models.m: is empty: state at least one"),
         ({"rates": {"input": -1}}, "line 7: models.m[0].input: input should be greater than or equal to 0"),
+        ({"rates": {"input": 10**6 + 1}}, "line 7: models.m[0].input: input should be less than or equal to 1000000"),
+        ({"session_hour": 10**12 + 1}, "line 11: session_hour: input should be less than or equal to 1000000000000"),
         ({"rates": {"input": 1.5}}, "line 7: models.m[0].input: input should be a valid integer"),
         ({"rates": {"outputs": 1}}, "line 9: models.m[0].outputs: is not a known key"),
         ({"rates": {"since": "yesterday"}}, "line 9: models.m[0].since: 'yesterday' is not a date: write YYYY-MM-DD"),

@@ -75,7 +75,8 @@ class Variant:
     classes over all requests, `cost_cap_nanousd` 10⁻⁹ US dollars, `deadline_s` seconds of the caller's wall time.
     `max_tokens` bounds the output tokens of one request and is None on the managed path, which has no such setting;
     `cap_mode` is of the managed path. `fallback` names the variant that is tried where this one's provider fails.
-    `hash` is of the whole definition, so a changed definition is another variant to a verdict.
+    `prompt` stands for what is sent beside the question: the system prompt, the tools, the form of the answer; empty
+    where only the policy is known. `hash` is of all of it, so a changed definition is another variant to a verdict.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Variant:
     prompt_caching: bool = False
     cap_mode: CapMode | None = None
     fallback: str | None = None
+    prompt: str = ""
 
     @cached_property
     def hash(self) -> str:

@@ -11,25 +11,27 @@ from dispatcher.adr.document import Acceptance, Record
 from dispatcher.adr.prose import multiple_of_current
 from dispatcher.adr.ranks import read_ranks
 from dispatcher.adr.surroundings import Surroundings
+from dispatcher.adr.vacuous import vacuity_problems
 from dispatcher.document.notation import plain
 from dispatcher.errors import InvalidRecord
 
 _NANO = 10**9
 _FEWEST_PROMPTS = _FEWEST_RUNS = 2
-_FAR = 2
-"""How many times further than production would put it a limit may lie."""
+_SUCCESS = "success"
+_UNMEASURED = frozenset({Source.SPIKE, Source.THEORETICAL})
 
 
 def baseline_problems(criterion: Criterion, record: Record, around: Surroundings) -> Iterator[str]:
     """What is wrong with the baseline of one criterion, in sentences."""
     block, baseline = record.acceptance, criterion.baseline
     assert block is not None
-    yield from _vacuous(criterion, record, around)
+    yield from vacuity_problems(criterion, record, around)
     if criterion.measure.is_duration and criterion.severity is not Severity.INFO:
         yield from _greenfield(criterion, block, around)
     if baseline is None:
         return
     yield from _latency(criterion, baseline, block, around)
+    yield from _measured(criterion, baseline, around)
     if baseline.where is not None and baseline.where.feature != block.feature:
         yield f"the baseline is of feature {baseline.where.feature}, the record of {block.feature}"
     if baseline.published:
@@ -37,7 +39,7 @@ def baseline_problems(criterion: Criterion, record: Record, around: Surroundings
         if {tenant} != set(block.tenants):
             measured = tenant or "a tenant it doesn't name"
             yield f"a published baseline of {measured} is applied to {', '.join(sorted(block.tenants))}"
-    if multiple_of_current(criterion) and baseline.source in {Source.SPIKE, Source.THEORETICAL}:
+    if multiple_of_current(criterion) and baseline.source in _UNMEASURED:
         yield f"says speaks of a multiple of 'current', and its baseline is a {baseline.source}: name what is measured"
     yield from _pin(criterion, baseline, record, around)
 
@@ -47,10 +49,10 @@ def _latency(criterion: Criterion, baseline: Baseline, block: Acceptance, around
         return
     if baseline.n == 1:
         yield "a latency criterion on a single datapoint: one run says nothing about a distribution"
-    if baseline.source is Source.SPIKE:
-        where = around.production_of(block)
+    if baseline.source in _UNMEASURED:
+        where, what = around.production_of(block), "spike" if baseline.source is Source.SPIKE else "theory"
         if where is not None:
-            yield f"a spike as latency baseline, although {where}"
+            yield f"a {what} as latency baseline, although {where}"
 
 
 def _greenfield(criterion: Criterion, block: Acceptance, around: Surroundings) -> Iterator[str]:
@@ -68,40 +70,30 @@ def _greenfield(criterion: Criterion, block: Acceptance, around: Surroundings) -
         yield "a single prompt or a single run each is a headline and no distribution: several prompts, several runs"
 
 
-def _vacuous(criterion: Criterion, record: Record, around: Surroundings) -> Iterator[str]:
-    """A limit that nothing could break."""
-    limit, block = criterion.limit, record.acceptance
-    if limit is None or block is None or not criterion.measure.is_duration:
-        return
-    deadline = around.deadlines.get(block.candidate.variant)
-    if deadline is not None and limit >= int(deadline.total_seconds() * 1000):
+def _measured(criterion: Criterion, baseline: Baseline, around: Surroundings) -> Iterator[str]:
+    """A figure that nobody can have measured, or can check, or that isn't the percentile it is called."""
+    if baseline.source is Source.PRODUCTION_TELEMETRY and baseline.from_ is None and not baseline.published:
         yield (
-            f"is vacuous: no success can take {plain(limit)} ms, since the deadline of {block.candidate.variant} is "
-            f"{int(deadline.total_seconds() * 1000)} ms"
+            "a production figure that nobody can check: name a source of policies/sources.yml in from, and run "
+            "`adr pin`; or state published: true, where it is quoted from what stands under Sources"
         )
-    known = _known_elsewhere(criterion, block, around)
-    if known is not None and criterion.bound.times_baseline is not None:
-        name, value = known
-        meant = criterion.bound.times_baseline * value
-        if limit > _FAR * meant:
-            yield (
-                f"is vacuous: against production telemetry ({name}: {plain(value)} ms) the same words mean "
-                f"{plain(meant)} ms, and {plain(limit)} ms is {limit / meant:.1f} × that"
-            )
-
-
-def _known_elsewhere(criterion: Criterion, block: Acceptance, around: Surroundings) -> tuple[str, Decimal] | None:
-    """The value that production telemetry has for the same quantity in any record here."""
-    for record in around.records.values():
-        for other in record.acceptance.criteria if record.acceptance else ():
-            baseline = other.baseline
-            same = (other.measure, other.aggregate) == (criterion.measure, criterion.aggregate)
-            if baseline is None or baseline.value is None or not same or baseline is criterion.baseline:
-                continue
-            of = baseline.where.feature if baseline.where else None
-            if baseline.source is Source.PRODUCTION_TELEMETRY and of == block.feature:
-                return record.id, baseline.value
-    return None
+    if baseline.window is not None and around.today is not None and baseline.window[1] > around.today:
+        yield (
+            f"its window ends on {baseline.window[1]}, and nowhere is it later than {around.today} yet: state days "
+            "that are over, whose rows can have been measured"
+        )
+    status = None if baseline.where is None else baseline.where.status
+    if criterion.measure.is_duration and status not in {None, _SUCCESS}:
+        yield (
+            f"its rows are filtered on status {status}: how long those took says nothing about an answer's time: state "
+            f"status: {_SUCCESS}, or none"
+        )
+    quantile, n = criterion.quantile, baseline.n
+    if quantile is not None and n is not None and 1 < n < 1 / (1 - quantile):
+        yield (
+            f"the {criterion.aggregate} of {n} is nothing but their largest: it takes {math.ceil(1 / (1 - quantile))} "
+            "or more, or a lower percentile"
+        )
 
 
 def _pin(criterion: Criterion, baseline: Baseline, record: Record, around: Surroundings) -> Iterator[str]:

@@ -21,6 +21,10 @@ from dispatcher.adr.passages import Passage, passages
 from dispatcher.document.notation import Contradictions, Duration, Name, Number, Positive, Strict, as_tuple, plain
 
 _WEIGHTS_TOLERANCE = Decimal("1e-9")
+_MOST_ALPHA = Decimal("0.1")
+"""One wrong SHIP in ten is the most that anybody calls evidence; above it a gate is a coin that is tossed often."""
+_MOST_UNKNOWN = Decimal("0.2")
+"""With more than a fifth of an arm's values unknown, what is known of the rest is no figure of the arm."""
 
 
 class Status(StrEnum):
@@ -54,14 +58,15 @@ class Traffic(Strict):
 class Looks(Strict):
     """How often the evidence is looked at, and what all looks together may cost.
 
-    `alpha` is the chance of a wrong SHIP over all looks; `max_weeks` the horizon; `settle` how long after its window a
-    cluster is waited for, so that slow dispatches aren't counted after fast ones. `t_star` is the number of clusters at
-    which the interval of a mean is tightest; where it isn't stated, those expected at half of `max_weeks`.
+    `alpha` is the chance of a wrong SHIP over all looks, at most 0.1; `max_weeks` the horizon; `settle` how long after
+    its window a cluster is waited for, so that slow dispatches aren't counted after fast ones. `t_star` is the number
+    of clusters at which the interval of a mean is tightest; where it isn't stated, those expected at half of
+    `max_weeks`.
     """
 
     cadence: Literal["weekly"]
     method: Literal["anytime"]
-    alpha: Annotated[Number, Field(gt=0, lt=Decimal("0.5"))]
+    alpha: Annotated[Number, Field(gt=0, le=_MOST_ALPHA)]
     max_weeks: Annotated[int, Field(ge=1, le=520)]
     settle: Duration
     t_star: Annotated[int | None, Field(ge=1, le=10**9)] = None
@@ -103,7 +108,7 @@ class Acceptance(Strict):
     """The `yaml acceptance` block of a record.
 
     `tenants` maps the population's tenants to their weights, which sum to 1. `max_unknown_share` bounds the rows
-    without a known cost, per criterion, in the worse arm.
+    without a known cost, per criterion, in the worse arm, and is at most 0.2.
     """
 
     schema_: Annotated[Literal[1], Field(alias="schema")]
@@ -115,7 +120,7 @@ class Acceptance(Strict):
     looks: Looks
     unit: Unit
     assignment: Assignment
-    max_unknown_share: Annotated[Number, Field(ge=0, lt=1)]
+    max_unknown_share: Annotated[Number, Field(ge=0, le=_MOST_UNKNOWN)]
     on_rollback: Literal["report", "flip_off"]
     criteria: Annotated[tuple[Criterion, ...], BeforeValidator(as_tuple), Field(min_length=1)]
 

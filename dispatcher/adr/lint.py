@@ -6,15 +6,18 @@ Whether a criterion can be decided is computed elsewhere (`verdict.decidability`
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 
 from dispatcher.adr.baselines import baseline_problems
 from dispatcher.adr.claims import claim_problems
 from dispatcher.adr.corrections import correction_problems
 from dispatcher.adr.document import Acceptance, Record
+from dispatcher.adr.passages import Form
 from dispatcher.adr.prose import prose_problems
 from dispatcher.adr.relations import outdated_baselines, supersession_problems
 from dispatcher.adr.surroundings import Surroundings
+from dispatcher.adr.vacuous import gate_problem, worthless_problem
 from dispatcher.document.tree import Problem
 
 _REQUIRED_SECTIONS = {
@@ -31,9 +34,10 @@ def problems(record: Record, around: Surroundings) -> list[Problem]:
     """
     found = [*supersession_problems(record, around.records), *correction_problems(record, around.records)]
     if record.status.is_open:
-        found += [*_missing_sections(record), *claim_problems(record), *outdated_baselines(record, around.records)]
+        found += [*_future(record, around), *_missing_sections(record), *claim_problems(record)]
+        found += outdated_baselines(record, around.records)
         if record.acceptance is not None:
-            found += _acceptance_problems(record, record.acceptance, around)
+            found += [*_single_option(record), *_acceptance_problems(record, record.acceptance, around)]
     return sorted(set(found))
 
 
@@ -48,11 +52,35 @@ def not_judged(record: Record) -> list[Problem]:
 
 
 def _missing_sections(record: Record) -> Iterator[Problem]:
-    headings = [heading.lower() for heading in record.sections]
     required = _REQUIRED_SECTIONS | ({} if record.acceptance is None else _REQUIRED_OF_JUDGED)
     for name, starts in required.items():
-        if not any(heading.startswith(starts) for heading in headings):
+        found = [heading for heading in record.sections if heading.lower().startswith(starts)]
+        if not found:
             yield Problem(1, f"the section {name} is missing")
+        elif not (any(record.sections[each].strip() for each in found) or _has_passages(record, found)):
+            lines = enumerate(re.split("\r\n|\r|\n", record.text), start=1)
+            line = next((number for number, text in lines if text.startswith(f"## {found[0]}")), 1)
+            yield Problem(line, f"the section {name} is empty: what stands in a comment isn't read by anybody")
+
+
+def _has_passages(record: Record, sections: Collection[str]) -> bool:
+    """Whether anything stands in one of them, a fenced block alone included."""
+    return any(passage.section in sections for passage in record.passages)
+
+
+def _single_option(record: Record) -> Iterator[Problem]:
+    """A list of options that has one item: nothing was considered. Options in prose aren't counted."""
+    starts = _REQUIRED_SECTIONS["Considered Options"]
+    for name, text in record.sections.items():
+        items = [each for each in record.passages if each.section == name and each.form is Form.ITEM]
+        if name.lower().startswith(starts) and len(items) == 1 and "\n###" not in f"\n{text}":
+            yield Problem(items[0].line, f"{name} lists a single one: state what else could be done")
+
+
+def _future(record: Record, around: Surroundings) -> Iterator[Problem]:
+    if around.today is not None and record.date > around.today:
+        text = f"date is {record.date}, and nowhere is it later than {around.today} yet: state the day it was decided"
+        yield Problem(record.places.of_key("date"), text)
 
 
 def _acceptance_problems(record: Record, block: Acceptance, around: Surroundings) -> Iterator[Problem]:
@@ -61,10 +89,16 @@ def _acceptance_problems(record: Record, block: Acceptance, around: Surroundings
         line = record.places.of("criteria", index, "baseline")
         for text in baseline_problems(criterion, record, around):
             yield Problem(line, f"{criterion.id}: {text}")
+        worthless = worthless_problem(criterion, block)
+        if worthless is not None:
+            yield Problem(record.criterion_line(criterion.id), f"{criterion.id}: {worthless}")
         yield from prose_problems(record, index, criterion)
 
 
 def _block_problems(record: Record, block: Acceptance, around: Surroundings) -> Iterator[Problem]:
+    no_gate = gate_problem(block)
+    if no_gate is not None:
+        yield Problem(record.places.of("criteria"), no_gate)
     for arm, variant in (("candidate", block.candidate.variant), ("control", block.control.variant)):
         if variant not in around.deadlines:
             known = ", ".join(sorted(around.deadlines)) or "none"

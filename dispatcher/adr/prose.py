@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from dispatcher.adr.contradictions import contradictions
 from dispatcher.adr.criterion import Criterion
 from dispatcher.adr.document import Record
 from dispatcher.document.notation import plain
@@ -36,8 +37,10 @@ def prose_problems(record: Record, index: int, criterion: Criterion) -> Iterator
         text = f"the section Confirmation has no sentence that starts with **{criterion.id}**"
         yield Problem(line, f"{criterion.id}: {text}")
         return
-    for text in _disagreements("the sentence under Confirmation", sentence, criterion):
-        yield Problem(_line_of(record, criterion, line), f"{criterion.id}: {text}")
+    there, place = _line_of(record, criterion, line), "the sentence under Confirmation"
+    known = _stateable(criterion) | _other_side(criterion)
+    for text in (*_disagreements(place, sentence, criterion), *contradictions(place, sentence, criterion, known)):
+        yield Problem(there, f"{criterion.id}: {text}")
 
 
 def multiple_of_current(criterion: Criterion) -> bool:
@@ -52,6 +55,7 @@ def _says_problems(criterion: Criterion) -> Iterator[str]:
     known = _stateable(criterion)
     for number in sorted(_numbers(criterion.says, criterion) - known):
         yield f"says states {plain(number)}, which the block doesn't"
+    yield from contradictions("says", criterion.says, criterion, known | _other_side(criterion))
 
 
 def _disagreements(place: str, text: str, criterion: Criterion) -> Iterator[str]:
@@ -91,6 +95,12 @@ def _stateable(criterion: Criterion) -> set[Decimal]:
     if baseline is not None:
         numbers |= {Decimal(count) for count in (baseline.n, baseline.prompts, baseline.runs) if count is not None}
     return numbers
+
+
+def _other_side(criterion: Criterion) -> set[Decimal]:
+    """The share on the other side of a rate: at least 95 % is at most 5 %."""
+    limit = criterion.limit
+    return {1 - limit} if criterion.aggregate == "rate" and limit is not None else set()
 
 
 def _numbers(text: str, criterion: Criterion) -> set[Decimal]:

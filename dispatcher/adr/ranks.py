@@ -68,10 +68,18 @@ def read_ranks(directory: Path, ranks: Ranks) -> PinnedRanks:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidRecord(ranks.file, [f"can't be read: {error.strerror}; `adr pin` writes it"]) from None
+    return parse_ranks(content, ranks)
+
+
+def parse_ranks(content: bytes, ranks: Ranks) -> PinnedRanks:
+    """The order statistics that a record names, from their file's content. Raises InvalidRecord where it isn't that."""
     found = hashlib.sha256(content).hexdigest()
     if found != ranks.sha256:
         raise InvalidRecord(ranks.file, [f"has the SHA-256 {found}, the record states {ranks.sha256}: it was changed"])
-    return _parsed(content, ranks.file)
+    parsed = _parsed(content, ranks.file)
+    if parsed.text.encode() != content:
+        raise InvalidRecord(ranks.file, ["isn't laid out as `adr pin` writes it: pin the baseline again"])
+    return parsed
 
 
 def _parsed(content: bytes, name: str) -> PinnedRanks:

@@ -19,6 +19,8 @@ from dispatcher.errors import InvalidRecord
 
 BLOCK_INFO = "yaml acceptance"
 _LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
+_OUT_OF_SIGHT = re.compile(r"^[\s>]*(criteria|candidate|looks|traffic|unit|assignment)\s*:\s*(?:\{.*)?$")
+_FEWEST_KEYS = 3
 
 Lines = Mapping[Place, int]
 
@@ -91,6 +93,24 @@ def find_record(directory: Path, name: str) -> Record:
     raise InvalidRecord(name, [f"there is no such record in {directory}; the readable ones are: {known}"])
 
 
+def block_text(record: Record) -> str:
+    """The acceptance block as its record's file has it; empty for a record without one."""
+    blocks = [fence.text for fence in take_apart(record.text.replace("\r\n", "\n")).fences if fence.info == BLOCK_INFO]
+    return blocks[0] if blocks else ""
+
+
+def parse_block(text: str, name: str) -> Acceptance:
+    """An acceptance block that was kept without its record. Raises InvalidRecord."""
+    tree = read_tree(text, 1, typed=True)
+    problems = list(tree.problems)
+    if not problems:
+        try:
+            return Acceptance.model_validate(tree.value)
+        except ValidationError as error:
+            problems += problems_of(error, tree)
+    raise InvalidRecord(name, [f"acceptance block {problem}" for problem in sorted(set(problems))])
+
+
 def parse_record(content: bytes, path: Path) -> Record:
     """Read the content of a record's file; `path` is only its name. Raises InvalidRecord."""
     text = text_of(content, path.name, InvalidRecord)
@@ -98,6 +118,7 @@ def parse_record(content: bytes, path: Path) -> Record:
     problems = list(parts.problems)
     front, keys = _front_matter(parts, problems)
     acceptance, lines = _acceptance(parts, front, problems)
+    problems += _out_of_sight(text, parts)
     if front is not None and not path.name.startswith(f"{front.id}-"):
         problems.append(Problem(1, f"the file of record {front.id} is named {front.id}-….md"))
     if problems or front is None:
@@ -176,7 +197,24 @@ def _only_block(parts: Markdown, problems: list[Problem]) -> Fence | None:
 
 
 def _looks_like_a_block(fence: Fence) -> bool:
-    words = fence.info.lower().split()
-    if words and words[0] not in {"yaml", "yml", "acceptance"}:
+    words = re.findall(r"[\w-]+", fence.info.lower())
+    if words[:1] in (["markdown"], ["md"]) and BLOCK_INFO in fence.text:  # a record that is shown as an example
         return False
-    return "acceptance" in words or len(_LIKE_A_BLOCK.findall(fence.text)) > 1
+    return "acceptance" in words[:2] or len(set(_LIKE_A_BLOCK.findall(fence.text))) > 1
+
+
+def _out_of_sight(text: str, parts: Markdown) -> list[Problem]:
+    """A block in a quote, in a comment or indented, where it is no fence, in a record that has no other."""
+    if any(fence.info == BLOCK_INFO or _looks_like_a_block(fence) for fence in parts.fences):
+        return []
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+        if match := _OUT_OF_SIGHT.match(line):
+            found.setdefault(match[1], number)
+    if len(found) < _FEWEST_KEYS:
+        return []
+    said = (
+        "an acceptance block that nothing reads, in a quote, in a comment or indented: begin it at the margin with "
+        f"```{BLOCK_INFO}"
+    )
+    return [Problem(min(found.values()), said)]

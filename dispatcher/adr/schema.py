@@ -10,6 +10,9 @@ from dispatcher.adr.reader import FrontMatter
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DURATION = {"type": "string", "pattern": "^[0-9]{1,6}[smhd]$", "description": "a whole number and s, m, h or d"}
 
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+"""What pydantic calls the bounds of an exact number, and JSON Schema's own words."""
+
 Part = Literal["acceptance", "front-matter"]
 
 
@@ -28,7 +31,8 @@ def _as_written(value: Any) -> Any:
         return value
     if value.get("format") == "duration":
         return {**{key: item for key, item in value.items() if key in {"title", "description"}}, **_DURATION}
-    built = {key: _as_written(item) for key, item in value.items()}
+    bounds = {_BOUNDS[key]: float(value[key]) for key in _BOUNDS if isinstance(value.get(key), int | float | str)}
+    built = {key: _as_written(item) for key, item in value.items() if key not in _BOUNDS} | bounds
     choices = built.get("anyOf")
     if isinstance(choices, list):
         kept = [choice for choice in choices if not _is_digits(choice, choices)]

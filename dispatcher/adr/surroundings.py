@@ -19,7 +19,8 @@ class Surroundings:
     attempt alone; `records` are all readable ones by id.
 
     `features_with_rows` have production rows in the log, which `log_was_read` says was looked at; `pinnable_features`
-    have a source in the policies, and `sources` are the names of these, None where there is no file.
+    have a source in the policies, and `sources` are the names of these, None where there is no file. `today` is the day
+    it is anywhere, None where no day is to be held against it.
     """
 
     deadlines: Mapping[str, dt.timedelta]
@@ -29,6 +30,7 @@ class Surroundings:
     pinnable_features: frozenset[str] = frozenset()
     log_was_read: bool = False
     sources: frozenset[str] | None = None
+    today: dt.date | None = None
 
     def production_of(self, block: Acceptance) -> str | None:
         """Where production rows of a block's feature are, as the end of a sentence; None where none are known."""

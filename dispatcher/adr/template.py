@@ -106,7 +106,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a new record is made of; `corrects` is the record that it corrects, None where there is none.
+    """What a new record is made of; `corrects` is the record that it corrects, None where there is none, and
+    `supersedes` are those whose place it takes.
 
     Where `judged` is None, no telemetry judges it. Raises InvalidRecord for a name of more than one printable line.
     """
@@ -117,11 +118,18 @@ class Draft:
     deciders: tuple[str, ...]
     judged: Judged | None
     corrects: Record | None
+    supersedes: tuple[Record, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no line of YAML and no heading can hold."""
+        """Refuse what no line of YAML and no heading can hold, and a place that is taken."""
         if not all(text.strip() and text.isprintable() for text in (self.title, *self.deciders)):
             raise InvalidRecord(self.id, ["the title and every decider are one line of printable text each"])
+        replaced = {record.id: record.superseded_by for record in self.supersedes}
+        problems = [f"{name} is superseded by {by} already" for name, by in replaced.items() if by is not None]
+        if self.corrects is not None and self.corrects.id in replaced:
+            problems.append(f"it either corrects {self.corrects.id}, which stays, or takes its place")
+        if problems:
+            raise InvalidRecord(self.id, problems)
 
     @property
     def file_name(self) -> str:
@@ -137,6 +145,8 @@ class Draft:
         front += [f"date: {self.date.isoformat()}", f"deciders: [{', '.join(map(_scalar, self.deciders))}]"]
         if self.judged is None:
             front.append("acceptance: none")
+        if self.supersedes:
+            front.append(f"supersedes: [{', '.join(_scalar(record.id) for record in self.supersedes)}]")
         if self.corrects is not None:
             front += ["corrects:", f"  {self.corrects.id}: {body_hash(self.corrects)}"]
         body = _BODY.format(title=self.title)
@@ -157,6 +167,17 @@ def next_id(taken: Iterable[str], prefix: str) -> str:
     if number > _LAST_NUMBER:
         raise ValueError(f"{prefix or 'plain'} ids end at {_LAST_NUMBER}: state an id, or another prefix")
     return f"{prefix}-{number:04d}" if prefix else f"{number:04d}"
+
+
+def superseded(old: Record, draft: Draft) -> str:
+    """The text of a superseded record: as it was, but for the two lines of front matter that say so."""
+    lines = old.text.replace("\r\n", "\n").split("\n")
+    closing = next(i for i, line in enumerate(lines[1:], start=1) if line.rstrip() == "---")
+    front = []
+    for line in lines[:closing]:
+        own = ["status: superseded", f"superseded_by: {_scalar(draft.id)}"]
+        front += own if line.startswith("status:") else [line]
+    return "\n".join([*front, *lines[closing:]])
 
 
 def corrected(old: Record, draft: Draft) -> str:

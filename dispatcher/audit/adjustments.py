@@ -25,6 +25,8 @@ class AdjustmentKind(StrEnum):
     """The row's model requests, priced again."""
     RECONCILE = "reconcile"
     """The platform's own figure for the session."""
+    COMPLETE = "complete"
+    """What a managed session told of its turn once it was at rest, where the row ended before it was."""
 
 
 class AdjustmentReason(StrEnum):
@@ -33,6 +35,7 @@ class AdjustmentReason(StrEnum):
     PRICE_CHANGED = "price_changed"
     COST_WAS_UNKNOWN = "cost_was_unknown"
     PLATFORM_DIFFERS = "platform_differs"
+    USAGE_COMPLETED = "usage_completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,8 @@ class Adjustment:
 
     `sequence` counts the row's adjustments from 1. `amount_nanousd` is added to the row's cost, where an unknown one
     counts 0, and may be negative; `cost_nanousd` is the row's cost with this and all earlier ones. `price_version` is
-    the price table of a reprice, `platform_list_cost_nanousd` the platform's figure of a reconcile.
+    the price table of a reprice or a complete, `platform_list_cost_nanousd` the platform's figure of a reconcile or a
+    complete.
     """
 
     tenant: str
@@ -78,15 +82,21 @@ def append_after(
 
 
 def adjusted(log_ids: Sequence[str] | None = None) -> sa.Subquery:
-    """By `log_id`: how many adjustments a row has (`made`), and what those of each kind add (`repriced`, `reconciled`).
+    """By `log_id`: how many adjustments a row has (`made`), and what those of each kind add (`repriced`, `reconciled`,
+    `completed`); `listed` is the platform's figure of a completion.
 
     Of all rows or of some; a row without any isn't in it.
     """
+    of_completion = sa.case(
+        (adjustments.c.kind == AdjustmentKind.COMPLETE.value, adjustments.c.platform_list_cost_nanousd)
+    )
     query = sa.select(
         adjustments.c.log_id,
         sa.func.max(adjustments.c.sequence).label("made"),
         _sum_of(AdjustmentKind.REPRICE).label("repriced"),
         _sum_of(AdjustmentKind.RECONCILE).label("reconciled"),
+        _sum_of(AdjustmentKind.COMPLETE).label("completed"),
+        sa.func.max(of_completion).label("listed"),
     )
     if log_ids is not None:
         query = query.where(adjustments.c.log_id.in_(log_ids))

@@ -12,8 +12,9 @@ from dataclasses import fields
 import sqlalchemy as sa
 
 from dispatcher.audit.connections import transaction
+from dispatcher.audit.evidence_tables import flag_changes, registrations, verdicts
 from dispatcher.audit.record import AttemptEnding, AttemptOpening
-from dispatcher.audit.tables import adjustments, calls, flag_changes, log_gaps, logs, registrations, verdicts
+from dispatcher.audit.tables import adjustments, calls, log_gaps, logs
 
 INSERT_ONLY = (calls, adjustments, log_gaps, flag_changes, registrations, verdicts)
 """The tables whose rows are inserted, and nothing else."""
@@ -54,27 +55,22 @@ def removing(dialect: str) -> list[str]:
     ]
 
 
-def missing(connection: sa.Connection) -> list[str]:
-    """The triggers that aren't there, or are switched off, as far as the connection's role may see.
+def triggers(dialect: str) -> dict[str, tuple[str, str]]:
+    """Of every trigger, by its name, its table and the statement that makes it."""
+    made = (statement for statement in making(dialect) if statement.startswith("CREATE TRIGGER"))
+    by_name = {statement.split()[2]: statement for statement in made}
+    return {name: (table, by_name[name]) for name, table in _triggers(dialect).items()}
 
-    One of a table that was renamed went with it, and isn't there.
-    """
-    match connection.dialect.name:
-        case "sqlite":
-            query = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
-        case "postgresql":
-            query = (
-                "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-                "JOIN pg_namespace n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = current_schema() AND t.tgenabled IN ('O', 'A')"
-            )
-        case _:
-            query = (
-                "SELECT trigger_name, event_object_table FROM information_schema.triggers "
-                "WHERE trigger_schema = database()"
-            )
-    there = {(str(name), str(table)) for name, table in connection.exec_driver_sql(query)}
-    return [name for name, table in _triggers(connection.dialect.name).items() if (name, table) not in there]
+
+def functions() -> dict[str, str]:
+    """The bodies of what PostgreSQL's triggers call, by name."""
+    refuse = "RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'restrict_violation'; "
+    look = (
+        "EXECUTE 'SELECT EXISTS (SELECT 1 FROM ' || quote_ident(TG_TABLE_SCHEMA) || '.' || quote_ident(TG_TABLE_NAME) "
+        "|| ' WHERE log_id IS NOT NULL)' INTO found; "
+    )
+    while_any = f"DECLARE found boolean; BEGIN {look}IF found THEN {refuse}END IF; RETURN NULL; END"
+    return {"dispatcher_refuse": f"BEGIN {refuse}END", "dispatcher_refuse_while_any": while_any}
 
 
 @contextmanager
@@ -123,19 +119,11 @@ def _triggers(dialect: str) -> dict[str, str]:
 
 
 def _functions(dialect: str) -> list[str]:
-    """What PostgreSQL's triggers call."""
     if dialect != "postgresql":
         return []
-    refuse = "RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'restrict_violation'; "
-    look = (
-        "EXECUTE 'SELECT EXISTS (SELECT 1 FROM ' || quote_ident(TG_TABLE_SCHEMA) || '.' || quote_ident(TG_TABLE_NAME) "
-        "|| ' WHERE log_id IS NOT NULL)' INTO found; "
-    )
-    while_any = f"DECLARE found boolean; BEGIN {look}IF found THEN {refuse}END IF; RETURN NULL; END"
-    bodies = {"dispatcher_refuse": f"BEGIN {refuse}END", "dispatcher_refuse_while_any": while_any}
     return [
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$"
-        for name, body in bodies.items()
+        for name, body in functions().items()
     ]
 
 

@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from dispatcher.audit.bounds import LOG_THREADS
+from dispatcher.audit.connections import BrokenOff
 from dispatcher.audit.settling import Settling
 from dispatcher.audit.threads import Threads
 from dispatcher.audit.trouble import named, reason_of
-from dispatcher.errors import LogUnavailable
+from dispatcher.errors import DispatcherError, LogUnavailable
 
 T = TypeVar("T")
 
-# SQLite has one writer at a time; elsewhere more connections give more rows a second.
+# It has one writer at a time.
 _SQLITE_THREADS = 1
-_THREADS = 4
 _LEAVING_S = 2.0
+_WHAT_TO_DO = "ask again when it does; `dispatcher doctor` says whether it can be reached"
 
 
 class NotNow(LogUnavailable):
     """The database refuses, or doesn't answer, for a reason that isn't the statement's own.
 
-    `statement` is one that it may still carry out.
+    `statement` is one that it may still carry out; `in_doubt` is whether it may do so, or have done so already.
     """
 
-    def __init__(self, message: str, statement: Future[Any] | None = None) -> None:
+    def __init__(self, message: str, statement: Future[Any] | None = None, *, broken: bool = False) -> None:
         self.statement = statement
+        self.in_doubt = broken or statement is not None
         super().__init__(message)
 
 
 class Asking:
     """The threads that wait for the database of a log.
 
-    With a bound, nobody stands in line once every thread has been waiting for longer. `on_answer` is called whenever
-    the database has carried something out, on whatever thread.
+    With a bound, nobody stands in line once every thread has been waiting for longer. And from the moment at which one
+    was not answered in time until somebody is, only one at a time is asked whether it answers again. `on_answer` is
+    called whenever the database has said anything but that it can't now, on whatever thread.
     """
 
     def __init__(self, engine: sa.Engine, bound_s: float | None, on_answer: Callable[[], None]) -> None:
         self._url = engine.url
-        self._threads = Threads(_SQLITE_THREADS if engine.dialect.name == "sqlite" else _THREADS, "audit-log")
+        self._threads = Threads(_SQLITE_THREADS if engine.dialect.name == "sqlite" else LOG_THREADS, "audit-log")
         self._bound_s = bound_s
         self._on_answer = on_answer
+        self._silent_since: float | None = None
+        self._probe: Future[Any] | None = None
 
     async def ask(self, failure: str, work: Callable[[], T], waiting: Settling, patience_s: float | None = None) -> T:
         """What the database answers; with patience, in that time, or NotNow.
@@ -60,33 +67,69 @@ class Asking:
         answer.add_done_callback(_looked_at)
         try:
             if not await waiting.within(answer, patience_s) and not _is_done_after_all(statement, answer):
-                statement.add_done_callback(self._answered_late)
-                begun = None if statement.cancelled() else statement
-                raise NotNow(f"{failure}: {named(self._url)} hasn't answered within {patience_s:g} s", begun)
+                raise self._unanswered(failure, statement, f"within {patience_s:g} s")
             done = statement.result()
         except (sa.exc.IntegrityError, sa.exc.DataError, UnicodeError, OverflowError) as error:
+            self._heard()
             raise LogUnavailable(f"{failure}: {named(self._url)}: {reason_of(error, self._url)}") from None
         except sa.exc.SQLAlchemyError as error:
-            raise NotNow(f"{failure}: {named(self._url)}: {reason_of(error, self._url)}") from None
-        self._on_answer()
+            why = f"{failure}: {named(self._url)}: {reason_of(error, self._url)}"
+            raise NotNow(why, broken=isinstance(error, BrokenOff)) from None
+        except NotNow:
+            raise
+        except DispatcherError:
+            self._heard()
+            raise
+        self._heard()
         return done
+
+    def meanwhile(self, work: Callable[[], object]) -> bool:
+        """Have something done that nobody waits for; False where the database keeps everybody waiting."""
+        try:
+            self._submitted("", work)
+        except LogUnavailable:
+            return False
+        return True
 
     def shutdown(self) -> bool:
         """Wait for what was asked for, some seconds at most; blocks. False where a database that hangs has it still."""
         return self._threads.shutdown(_LEAVING_S)
 
+    def _unanswered(self, failure: str, statement: Future[Any], within: str) -> NotNow:
+        statement.add_done_callback(self._answered_late)
+        self._silent_since = self._silent_since or time.monotonic()
+        begun = None if statement.cancelled() else statement
+        return NotNow(f"{failure}: {named(self._url)} hasn't answered {within}; {_WHAT_TO_DO}", begun)
+
     def _answered_late(self, statement: Future[Any]) -> None:
         if not statement.cancelled() and statement.exception() is None:
-            self._on_answer()
+            self._heard()
+
+    def _heard(self) -> None:
+        self._silent_since = None
+        self._on_answer()
 
     def _submitted(self, failure: str, work: Callable[[], T]) -> Future[T]:
-        hanging_s = self._threads.hanging_s()
-        if self._bound_s is not None and hanging_s > self._bound_s:
-            raise NotNow(f"{failure}: {named(self._url)} hasn't answered for {hanging_s:.0f} s")
+        silent_s = self._silent_s()
+        if silent_s is not None:
+            raise NotNow(f"{failure}: {named(self._url)} hasn't answered for {silent_s:.0f} s; {_WHAT_TO_DO}")
         try:
-            return self._threads.submit(work)
+            statement = self._threads.submit(work)
         except RuntimeError:
             raise LogUnavailable(f"{failure}: it is shut down") from None
+        if self._silent_since is not None:
+            self._probe = statement
+        return statement
+
+    def _silent_s(self) -> float | None:
+        """For how long the database has said nothing, where nobody is to wait for it now."""
+        if self._bound_s is None:
+            return None
+        hanging_s, since = self._threads.hanging_s(), self._silent_since
+        if hanging_s > self._bound_s:
+            return hanging_s
+        is_asked = since is not None and self._probe is not None and not self._probe.done()
+        return time.monotonic() - since if is_asked and since is not None else None
 
 
 def _looked_at(answer: asyncio.Future[T]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from dispatcher.audit.spool_drain import ELSEWHERE, Drain
 from dispatcher.errors import LogUnavailable
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 _IDLE_S = 30.0
 """How often a process looks whether another one, that is gone, has left something."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
-_LEAST_S = 0.05
+_LEAST_S, _LEAST_AFTER_REFUSAL_S = 0.05, 0.5
 _LEAVING_S = 2.0
 
 
@@ -31,10 +32,15 @@ class BackgroundDrain:
         self._waits = True
         self._pause_s = _FIRST_PAUSE_S
         self._said: str | None = None
+        self._on_all_taken: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="audit-drain", daemon=True)
 
-    def start(self) -> None:
-        """Begin with what was left by earlier processes."""
+    def start(self, on_all_taken: Callable[[], None]) -> None:
+        """Begin with what was left by earlier processes.
+
+        `on_all_taken` is called, on the drain's thread, after every round in which the database took all that waited.
+        """
+        self._on_all_taken = on_all_taken
         self._thread.start()
 
     def something_waits(self) -> None:
@@ -77,8 +83,9 @@ class BackgroundDrain:
         stopped = self._drained()
         self._say(stopped)
         with self._changed:
-            # Not at every row that the database takes while it refuses what waits.
-            self._changed.wait_for(lambda: self._ended, _LEAST_S)
+            # Not at every row that the database takes, or question that it answers, while it refuses what waits.
+            least_s = _LEAST_S if stopped is None else _LEAST_AFTER_REFUSAL_S
+            self._changed.wait_for(lambda: self._ended, least_s)
             if stopped is not None:
                 self._waits = True
             elif not self._changed.wait_for(lambda: self._ended or self._waits, _IDLE_S):
@@ -103,6 +110,10 @@ class BackgroundDrain:
         return stopped
 
     def _say(self, stopped: str | None) -> None:
-        if stopped not in {self._said, None, ELSEWHERE}:
+        if stopped == ELSEWHERE:
+            return
+        if stopped is None:
+            self._on_all_taken()
+        elif stopped != self._said:
             logger.warning("what waits in the spool stays there for now: %s", stopped)
         self._said = stopped

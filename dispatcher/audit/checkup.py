@@ -10,15 +10,17 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from dispatcher.audit import append_only, migrate
+from dispatcher.audit import installed, migrate
+from dispatcher.audit.append_only import triggers
 from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.engine import open_existing
 from dispatcher.audit.moment import DatabaseNow
+from dispatcher.audit.revision import revision_of
 from dispatcher.audit.rights import standing
 from dispatcher.audit.statement import STARTED
 from dispatcher.audit.tables import logs
 from dispatcher.audit.trial import Answer, Tried, try_to_change
-from dispatcher.audit.trouble import named, reason_of
+from dispatcher.audit.trouble import is_denied, named, reason_of
 from dispatcher.errors import SourceUnreachable
 
 _FIRST_WITHOUT_WAL_RESET_BUG = (3, 51, 3)
@@ -65,7 +67,9 @@ def check_database(url: str, clock: Callable[[], dt.datetime]) -> list[Check]:
             return [_of_engine(connection), *checks, *_of_schema(connection, clock)]
     except (sa.exc.SQLAlchemyError, OSError) as error:
         finding = f"{named(engine.url)} can't be used: {reason_of(error, engine.url)}"
-        return [_failed("database", finding, "see that it runs, and that the user may connect to it"), *checks]
+        denied = isinstance(error, sa.exc.DBAPIError) and is_denied(error)
+        fix = _GRANT if denied else "see that it runs, and that the user may connect to it"
+        return [_failed("database", finding, fix), *checks]
     finally:
         engine.dispose()
 
@@ -92,11 +96,7 @@ def _of_engine(connection: sa.Connection) -> Check:
 
 def _of_schema(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> Iterator[Check]:
     head = migrate.head()
-    try:
-        revision = migrate.revision_of(connection)
-    except migrate.Unmigrated as other:
-        yield _failed("schema", str(other), "set DISPATCHER_DATABASE_URL to a database or schema of the log's own")
-        return
+    revision = revision_of(connection)
     if revision == head:
         yield Check("schema", Outcome.OK, f"at {head}, which is the newest")
         yield from _of_a_log(connection, clock)
@@ -132,17 +132,36 @@ def _of_rows(connection: sa.Connection) -> Check:
     if let_through:
         finding = f"the database carries out {', '.join(let_through)}"
         return _failed("append-only", finding, _TAKEN_AWAY)
-    if connection.dialect.name in {"sqlite", "postgresql"} and (missing := append_only.missing(connection)):
-        return _failed("append-only", f"there is no trigger {', '.join(missing)}", _TAKEN_AWAY)
+    amiss, uncompared = _of_triggers(connection)
+    if amiss is not None:
+        return _failed("append-only", amiss, _TAKEN_AWAY)
     untried = [one for one in tried if one.problem is not None]
     if untried:
         reason = reason_of(untried[0].problem or ValueError(), connection.engine.url)
         finding = f"not tried on {', '.join(sorted({one.table for one in untried}))}: {reason}"
         return _failed("append-only", finding, _GRANT)
     ways = sorted({one.answer.value for one in tried})
-    return Check(
-        "append-only", Outcome.OK, f"no logged row can be changed or deleted; each try was {' or '.join(ways)}"
-    )
+    finding = f"no logged row can be changed or deleted; each try was {' or '.join(ways)}"
+    if uncompared is not None:
+        fix = "as the owner, GRANT TEMPORARY ON DATABASE to this role, and run this again"
+        return Check("append-only", Outcome.WARN, f"{finding}; the triggers weren't compared: {uncompared}", fix)
+    return Check("append-only", Outcome.OK, finding)
+
+
+def _of_triggers(connection: sa.Connection) -> tuple[str | None, str | None]:
+    """What is amiss with the triggers, as far as the role may see them: on MySQL the one that serves may not; and why
+    their texts couldn't be compared.
+    """
+    missing = installed.missing(connection)
+    if missing and (connection.dialect.name in {"sqlite", "postgresql"} or len(missing) < len(triggers("mysql"))):
+        return f"there is no trigger {', '.join(missing)}", None
+    try:
+        changed = installed.changed(connection)
+    except sa.exc.DBAPIError as error:
+        if not is_denied(error):
+            raise
+        return None, reason_of(error, connection.engine.url)
+    return f"somebody has changed {', '.join(changed)}" if changed else None, None
 
 
 def _try(connection: sa.Connection) -> list[Tried]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from dispatcher.audit.bounds import answer_s_of
 from dispatcher.audit.trouble import is_deadlock
 from dispatcher.errors import DispatcherError
 
@@ -19,12 +22,17 @@ T = TypeVar("T")
 _DEADLOCKS = 20
 
 
+class BrokenOff(sa.exc.OperationalError):
+    """The connection broke under the work, so nobody knows whether the database has carried it out."""
+
+
 class Connections:
     """One connection of each thread, kept between statements; every statement outside `transaction` commits itself."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.dialect = engine.dialect
         self._engine = engine
+        self._answer_s = answer_s_of(engine) or math.inf
         self._held: dict[int, sa.Connection] = {}
         self._no_fork: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if engine.dialect.name == "sqlite":
@@ -35,17 +43,25 @@ class Connections:
         """Do the work on this thread's connection, and once more on a new one where the connection broke.
 
         Work that the database gave up for another's, because each held what the other waited for, is done again, too:
-        up to `_DEADLOCKS` times. An error of this package leaves the connection as it is; any other one ends it.
+        up to `_DEADLOCKS` times. Where the connection broke because no answer came, nothing is asked again. An error
+        of this package leaves it as it is; any other one ends it. Raises BrokenOff where the work may have been done.
         """
-        broken = deadlocks = 0
+        broken: sa.exc.SQLAlchemyError | None = None
+        deadlocks = 0
         while True:
+            began = time.monotonic()
             try:
                 return self._attempt(work)
+            except (sa.exc.IntegrityError, sa.exc.DataError):
+                raise
             except sa.exc.DBAPIError as error:
-                broken += error.connection_invalidated
-                deadlocks += is_deadlock(error)
-                again = (error.connection_invalidated and broken == 1) or is_deadlock(error)
-                if not again or deadlocks > _DEADLOCKS:
+                if is_deadlock(error) and deadlocks < _DEADLOCKS:
+                    deadlocks += 1
+                elif broken is None and error.connection_invalidated and time.monotonic() - began < self._answer_s:
+                    broken = error
+                elif broken is not None or error.connection_invalidated:
+                    raise BrokenOff(error.statement, None, error.orig or error, hide_parameters=True) from error
+                else:
                     raise
 
     def once(self, work: Callable[[sa.Connection], T]) -> T:
@@ -54,11 +70,15 @@ class Connections:
             return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
     def release(self) -> None:
-        """Give the connections back to the engine; no statement may be running."""
+        """Close the connections; no statement may be running."""
         while self._held:
-            # One that has broken since it was used last has nothing left to give.
+            connection = self._held.popitem()[1]
+            # An engine that was disposed of meanwhile wouldn't close what it is given back. One that has broken since
+            # it was used last has nothing left to close.
             with contextlib.suppress(sa.exc.SQLAlchemyError):
-                self._held.popitem()[1].close()
+                connection.detach()
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                connection.close()
 
     def part_with_file(self) -> None:
         """Close every connection; the next statement opens one again."""

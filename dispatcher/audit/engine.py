@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from dispatcher.audit import migrate
+from dispatcher.audit.address import FORM, parse
+from dispatcher.audit.bounds import Patience, options_of, set_up
 from dispatcher.audit.rights import granting, refuse_without_roles
-from dispatcher.audit.trouble import named, reason_of, unusable_path
+from dispatcher.audit.trouble import is_on_read_only_file_system, named, reason_of, unusable_path
 from dispatcher.errors import DispatcherError, SourceUnreachable
 
-_BUSY_TIMEOUT_S = 10.0
-_CONNECT_TIMEOUT_S = 10
 _WAL_ATTEMPTS = 200
 _WAL_PAUSE_S = 0.05
-_FORM = "write it as sqlite:////absolute/path/to/file.db or postgresql+psycopg://user@host/name"
 _DRIVERS = {
     "postgresql": "install dispatcher[postgresql] and write postgresql+psycopg://…",
     "mysql": "install dispatcher[mariadb] and write mysql+pymysql://…",
@@ -27,24 +27,39 @@ _DRIVERS = {
 }
 
 
-def open_engine(url: str) -> sa.Engine:
-    """An engine whose database is there and has the schema of this program.
+def open_engine(url: str, patience: Patience | None = None) -> sa.Engine:
+    """An engine, as `connect` makes it, whose database is there and has the schema of this program.
 
     A SQLite file is created with its directory and migrated; it is in WAL mode and every commit is on the disk before
     it returns. Any other database is only looked at. After a fork the child calls `dispose(close=False)` on the engine
     and goes on with it. Raises SourceUnreachable, which never shows a user, a password or an option of the URL.
     """
-    engine = connect(url)
+    engine = connect(url, patience)
     with _reaching(engine):
         _begin_file(engine)
-        revision = _revision(engine)
-        if revision != migrate.head():
+        problem = migrate.why_unusable(_revision(engine))
+        if problem is not None:
             if engine.dialect.name != "sqlite":
                 with engine.connect() as connection:
                     migrate.refuse_other_table(connection)
-                state = "it has no schema yet" if revision is None else f"its schema {revision} is an older one"
-                raise _unreachable(engine.url, f"{state}; run `dispatcher migrate`")
+                raise _unreachable(engine.url, problem)
             migrate.upgrade(engine)
+    return engine
+
+
+def open_to_read(url: str) -> sa.Engine:
+    """An engine for a log that is only read: nothing is created, and nothing migrated.
+
+    A SQLite file may lie on a read-only file system. Raises SourceUnreachable where there is none, or its schema isn't
+    the one of this program.
+    """
+    engine = connect(url)
+    with _reaching(engine):
+        if engine.dialect.name == "sqlite":
+            engine = _file_to_read(engine)
+        problem = migrate.why_unusable(migrate.current(engine))
+        if problem is not None:
+            raise _unreachable(engine.url, problem)
     return engine
 
 
@@ -117,78 +132,24 @@ def granted(url: str, role: str, *, dry_run: bool) -> list[str]:
     return statements
 
 
-def connect(url: str) -> sa.Engine:
+def connect(url: str, patience: Patience | None = None) -> sa.Engine:
     """An engine for a database that may have any schema, or not exist; nothing is opened yet.
 
-    Raises SourceUnreachable where the URL can't be used.
+    With patience it waits for no answer for longer; without it may be asked for what takes its time. Raises
+    SourceUnreachable where the URL can't be used.
     """
-    parsed = _parse(url)
-    options: dict[str, Any] = {"hide_parameters": True}
-    if parsed.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": _BUSY_TIMEOUT_S}
-    else:
-        # A host that answers nothing is as good as none; the network's own patience is minutes.
-        options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_TIMEOUT_S}}
+    parsed = parse(url)
     try:
-        engine = sa.create_engine(parsed, **options)
+        engine = sa.create_engine(parsed, **options_of(parsed, patience))
     except sa.exc.NoSuchModuleError:
-        raise SourceUnreachable(f"no database is known as {parsed.drivername!r}; {_FORM}") from None
+        raise SourceUnreachable(f"no database is known as {parsed.drivername!r}; {FORM}") from None
     except ModuleNotFoundError as error:
         fix = _DRIVERS.get(parsed.get_backend_name(), "install it")
         raise _unreachable(parsed, f"its driver {error.name} isn't installed; {fix}") from None
     if engine.dialect.is_async:
         raise _unreachable(parsed, f"{parsed.drivername} is an asynchronous driver; name a synchronous one")
-    if (set_up := _SET_UP.get(engine.dialect.name)) is not None:
-        sa.event.listen(engine, "connect", set_up)
+    set_up(engine, patience)
     return engine
-
-
-def _parse(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # The text may hold a password, so it isn't shown.
-        raise SourceUnreachable(f"the database URL can't be read; {_FORM}") from None
-    if parsed.get_backend_name() != "sqlite":
-        if any("@" in part for part in (parsed.host or "", parsed.database or "", url.partition("?")[2])):
-            # What comes before it was taken for the whole password, and what comes after would be shown as a name.
-            raise SourceUnreachable("the database URL can't be read: an @ in a user or a password is written %40")
-        return parsed
-    if parsed.database in {None, "", ":memory:"}:
-        raise SourceUnreachable(f"a log in memory would not outlive its process; name a file: {_FORM}")
-    if parsed.query or str(parsed.database).startswith("file:"):
-        raise SourceUnreachable(f"a SQLite URL takes a path and no options; {_FORM}")
-    return parsed
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # With mmap a failing disk or a truncated file kills the process instead of raising.
-    for pragma in ("synchronous=FULL", "mmap_size=0"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _set_up_postgresql(connection: Any, _record: object) -> None:
-    _in_utc(connection, "SET TIME ZONE 'UTC'")
-
-
-def _set_up_mysql(connection: Any, _record: object) -> None:
-    _in_utc(connection, "SET time_zone = '+00:00'")
-
-
-def _in_utc(connection: Any, statement: str) -> None:
-    # A TIMESTAMP of another application's table means a moment in the session's time zone.
-    cursor = connection.cursor()
-    cursor.execute(statement)
-    cursor.close()
-    connection.commit()
-
-
-_SET_UP = {
-    "sqlite": _set_up_sqlite,
-    "postgresql": _set_up_postgresql,
-    "mysql": _set_up_mysql,
-    "mariadb": _set_up_mysql,
-}
 
 
 @contextmanager
@@ -224,6 +185,28 @@ def _refuse_unusable_path(engine: sa.Engine) -> None:
         raise _unreachable(engine.url, problem)
 
 
+def _file_to_read(engine: sa.Engine) -> sa.Engine:
+    path = Path(str(engine.url.database))
+    if not path.exists():
+        raise _unreachable(
+            engine.url, "there is no such file; what dispatches first, or `dispatcher migrate`, makes it"
+        )
+    if not is_on_read_only_file_system(path):
+        return engine
+    if any(path.with_name(f"{path.name}{ending}").exists() for ending in ("-wal", "-journal")):
+        problem = "its file system is read-only, and its newest rows are still in a file beside it"
+        raise _unreachable(engine.url, f"{problem}; copy both to where you may write, and name the copy")
+    # Readers of a write-ahead log write, too, unless they are told that nobody does.
+    address = f"file:{quote(str(path.absolute()))}?immutable=1"
+
+    def open_it() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
+
+    still = sa.create_engine(engine.url, hide_parameters=True, creator=open_it)
+    set_up(still, None)
+    return still
+
+
 def _switch_to_wal(engine: sa.Engine, *, adopt: bool) -> str:
     for attempt in range(1, _WAL_ATTEMPTS + 1):
         try:
@@ -241,13 +224,11 @@ def _switch_to_wal(engine: sa.Engine, *, adopt: bool) -> str:
 
 
 def _revision(engine: sa.Engine) -> str | None:
+    """The revision a database is at, None before the first. Raises SourceUnreachable for one that isn't known here."""
     revision = migrate.current(engine)
-    if revision is None or revision in migrate.known():
-        return revision
-    newest = migrate.head()
-    raise _unreachable(
-        engine.url, f"its schema {revision} is newer than this program, which knows {newest}; upgrade the program"
-    )
+    if revision is not None and revision not in migrate.known():
+        raise _unreachable(engine.url, str(migrate.why_unusable(revision)))
+    return revision
 
 
 def _unreachable(url: sa.URL, problem: str) -> SourceUnreachable:

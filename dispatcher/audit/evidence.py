@@ -10,9 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import Origin
-from dispatcher.audit.tables import registrations
-from dispatcher.audit.trouble import reaching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +28,15 @@ class Evidence:
     until: dt.datetime | None
 
 
-def evidence_of(engine: sa.Engine, feature: str, closed: Collection[str]) -> list[Evidence]:
+def evidence_of(connection: sa.Connection, feature: str, closed: Collection[str]) -> list[Evidence]:
     """What the newest registration of each record and origin needs of a feature, apart from the `closed` records.
 
-    Older registrations count no longer: with each the evidence starts again. Raises SourceUnreachable.
+    Older registrations count no longer: with each the evidence starts again.
     """
     newest: dict[tuple[str, str], sa.Row[Any]] = {}
     query = sa.select(registrations).order_by(registrations.c.record, registrations.c.origin, registrations.c.epoch)
-    with reaching(engine), engine.connect() as connection:
-        for row in connection.execute(query):
-            newest[row.record, row.origin] = row
+    for row in connection.execute(query):
+        newest[row.record, row.origin] = row
     found = [one for row in newest.values() if row.record not in closed for one in _needed(row)]
     return [one for one in found if one.feature == feature]
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from dispatcher.audit.connections import Connections
+from dispatcher.audit.evidence_tables import flag_changes
 from dispatcher.audit.record import new_log_id
-from dispatcher.audit.tables import flag_changes
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import SourceUnreachable
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dispatcher.audit.lock_file import SpoolTrouble, locked_file
+from dispatcher.audit.lock_file import SpoolTrouble, keep_names, locked_file
 from dispatcher.audit.record import new_log_id
 
 _PATIENCE_S = 5.0
@@ -120,6 +120,8 @@ class GapFile:
                 raise SpoolTrouble("another program holds it locked; wait for that program or stop it")
             size = os.fstat(descriptor).st_size
             if size < _BYTES:
+                # Whoever made it may have been killed before its name was on the disk; a whole file is a kept one.
+                keep_names((self._path.parent,))
                 # What is there may hold gaps already: a disk that is full takes less than it is given.
                 if os.pwrite(descriptor, bytes(_BYTES - size), size) != _BYTES - size:
                     raise SpoolTrouble("it can't be made as large as it must be; free some space on its disk")

@@ -7,12 +7,12 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dispatcher.audit.trouble import unusable_path
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0001, 0.002
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0001, 0.0005
 
 _open_ones: set[int] = set()
 _no_fork = threading.Lock()
@@ -23,18 +23,37 @@ class SpoolTrouble(Exception):
 
 
 def private_file(path: Path) -> int:
-    """A file that only this user reads, opened and, where it isn't there, made; its directory too.
+    """A file that only this user reads, opened and, where it isn't there, made; its directory too, all on the disk.
 
     Raises SpoolTrouble.
     """
     if (problem := unusable_path(path)) is not None:
         raise SpoolTrouble(problem)
     try:
+        is_there = path.exists()
+        made_in = [directory.parent for directory in (path.parent, *path.parent.parents) if not directory.exists()]
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # It may hold content that a feature keeps.
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not is_there:
+                keep_names((path.parent, *made_in))
+        except BaseException:
+            os.close(descriptor)
+            raise
     except OSError as error:
         raise SpoolTrouble(f"{error.strerror}; check the path and its permissions") from None
+    return descriptor
+
+
+def keep_names(directories: Iterable[Path]) -> None:
+    """Have the names in directories on the disk: a file that is synced is lost all the same where its name isn't."""
+    for directory in directories:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

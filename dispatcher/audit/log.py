@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
-from enum import Enum, auto
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from dispatcher.action.observation import Call
-from dispatcher.audit.asking import Asking, NotNow
+from dispatcher.audit.acceptance import Acceptance
+from dispatcher.audit.asking import Asking
+from dispatcher.audit.bounds import answer_s_of
 from dispatcher.audit.claims import Key
 from dispatcher.audit.connections import Connections
+from dispatcher.audit.doubts import Doubts
 from dispatcher.audit.opener import Opener
 from dispatcher.audit.reader import Reader
 from dispatcher.audit.record import (
@@ -27,22 +26,13 @@ from dispatcher.audit.record import (
     Room,
     SweptRow,
 )
-from dispatcher.audit.settling import Settling, settling
-from dispatcher.audit.spool_entry import why_it_cannot_wait
+from dispatcher.audit.settling import settling
 from dispatcher.audit.spooling import Spooling
 from dispatcher.audit.trouble import named
 from dispatcher.audit.writer import Writer
 from dispatcher.errors import LogUnavailable
 
 T = TypeVar("T")
-
-
-class _Accepted(Enum):
-    """Where an attempt's row is durable since it was accepted; of a gap, that there is no row is."""
-
-    DATABASE = auto()
-    SPOOL = auto()
-    GAP = auto()
 
 
 class Log:
@@ -70,10 +60,12 @@ class Log:
         self._reader = Reader(self._connections)
         self._spooling = spooling
         bound_s = None if spooling is None else spooling.patience_s
-        on_answer = (lambda: None) if spooling is None else spooling.database_answers
-        self._asking = Asking(engine, bound_s, on_answer)
-        # Of attempts under way.
-        self._accepted: dict[str, _Accepted] = {}
+        self._asking = Asking(engine, bound_s, self._database_answers)
+        self._doubts = Doubts(
+            lambda log_id, ending: self._writer.close(log_id, ending, (), None), self._asking.meanwhile
+        )
+        self._answer_s = answer_s_of(engine)
+        self._acceptance = Acceptance(self._asking, spooling, self._doubts, self._answer_s)
 
     async def open(
         self,
@@ -82,6 +74,7 @@ class Log:
         request_hash: str | None = None,
         room: Room | None = None,
         fail_open: bool = False,
+        within_s: float | None = None,
     ) -> None:
         """Insert the row as `started`; it is durable when this returns, with all that it claims, or nothing of it is.
 
@@ -95,13 +88,20 @@ class Log:
         there is none can be noted durably. What the database must grant, and what it would never take, is refused then
         too.
 
+        The database is waited for as long as it may take for a statement, and no longer than `within_s` seconds.
+
         Raises ConversationBusy where another action has the conversation's turn; ActionInProgress, DuplicateAction or
         IdempotencyKeyReused where another dispatch has the key; BudgetExhausted; and LogUnavailable: the action is not
-        accepted then.
+        accepted then. RowInDoubt is a LogUnavailable of a row that may be there all the same, and must be closed.
         """
         with settling() as waiting:
-            accepted = await self._open(opening, request_hash, room, waiting, fail_open=fail_open)
-            self._accepted[opening.log_id] = accepted
+            await self._acceptance.open(
+                opening,
+                lambda: self._opener.open(opening, request_hash, room),
+                waiting,
+                fail_open=fail_open,
+                within_s=within_s,
+            )
 
     async def refuse_taken_key(self, tenant: str, feature: str, idempotency_key: str, request_hash: str) -> None:
         """Raise what `open` would raise for the key right now; claims nothing.
@@ -117,7 +117,7 @@ class Log:
         failure = f"the audit log can't note the session of row {log_id}"
         told = (log_id, session_id, agent_id, agent_version)
         with settling() as waiting:
-            noted = await self._tell(
+            noted = await self._acceptance.tell(
                 failure,
                 log_id,
                 lambda: self._writer.note_session(*told),
@@ -130,12 +130,14 @@ class Log:
     async def close(self, log_id: str, ending: AttemptEnding, calls: Sequence[Call], kept: Kept | None = None) -> None:
         """End an open row, insert its calls and keep its content, in one transaction; an ended row never changes.
 
-        The content is kept under the row's own conversation and idempotency key. Raises LogUnavailable also where
-        there is no such row.
+        The content is kept under the row's own conversation and idempotency key. A row in doubt is ended, if it is
+        there, as soon as that is known, and nobody waits. Raises LogUnavailable also where there is no such row.
         """
         failure = f"the audit log can't end row {log_id}"
+        if self._doubts.end(log_id, ending):
+            return
         with settling() as waiting:
-            ended = await self._tell(
+            ended = await self._acceptance.tell(
                 failure,
                 log_id,
                 lambda: self._writer.close(log_id, ending, calls, kept),
@@ -144,7 +146,7 @@ class Log:
             )
             if not ended:
                 raise LogUnavailable(f"{failure}: {named(self._url)} has no such row")
-            self._accepted.pop(log_id, None)
+            self._acceptance.forget(log_id)
 
     async def conversation(
         self, tenant: str, feature: str, conversation_id: str, *, origin: Origin, now: dt.datetime
@@ -164,7 +166,10 @@ class Log:
 
     async def sessions(self, log_ids: Collection[str]) -> Mapping[str, SweptRow]:
         """What is known of the rows that created sessions, by `log_id`; rows that aren't here are left out."""
-        return await self._run("the audit log can't say whose the sessions are", lambda: self._reader.sessions(log_ids))
+        failure = "the audit log can't say whose the sessions are"
+        with settling() as waiting:
+            # Of many rows, for whoever has the time.
+            return await self._asking.ask(failure, lambda: self._reader.sessions(log_ids), waiting)
 
     def shutdown(self) -> None:
         """Wait for what was asked for, then close the connections; blocks.
@@ -180,85 +185,11 @@ class Log:
         if is_over:
             self._engine.dispose()
 
-    async def _open(
-        self,
-        opening: AttemptOpening,
-        request_hash: str | None,
-        room: Room | None,
-        waiting: Settling,
-        *,
-        fail_open: bool,
-    ) -> _Accepted:
-        failure = "the audit log can't take the row, so nothing was sent to the provider"
-        alone = why_it_cannot_wait(opening)
-        spooling = None if alone is not None else self._spooling
-        patience_s = None if spooling is None else spooling.patience_s
-        try:
-            await self._asking.ask(failure, lambda: self._opener.open(opening, request_hash, room), waiting, patience_s)
-        except NotNow as refused:
-            if spooling is None:
-                raise refused if self._spooling is None else LogUnavailable(f"{refused}; {alone}") from None
-            try:
-                await self._spool(spooling, refused, lambda: spooling.open(opening), waiting)
-            except LogUnavailable as neither:
-                if fail_open:
-                    why = str(neither)
-                    await self._spool(spooling, neither, lambda: spooling.note_gap(opening, why), waiting)
-                    return _Accepted.GAP
-                # What may still become a row isn't refused.
-                if refused.statement is None:
-                    raise
-                await self._asking.answer(failure, refused.statement, waiting)
-                return _Accepted.DATABASE
-            return _Accepted.SPOOL
-        return _Accepted.DATABASE
-
-    async def _tell(
-        self,
-        failure: str,
-        log_id: str,
-        in_database: Callable[[], bool],
-        in_spool: Callable[[Spooling], Future[None]],
-        waiting: Settling,
-    ) -> bool:
-        """Tell an attempt something, where its row is; False where the database has no row that can be told it."""
-        accepted, spooling = self._accepted.get(log_id), self._spooling
-        if spooling is None or accepted is None:
-            # Whether there is such a row at all, only the database can say.
-            patience_s = None if spooling is None else spooling.patience_s
-            return await self._asking.ask(failure, in_database, waiting, patience_s)
-        if accepted is _Accepted.GAP:
-            # The statement that it didn't answer may have become a row after all.
-            with contextlib.suppress(LogUnavailable):
-                await self._asking.ask(failure, in_database, waiting, spooling.patience_s)
-            return True
-        refused = LogUnavailable(failure)
-        if accepted is _Accepted.DATABASE:
-            try:
-                return await self._asking.ask(failure, in_database, waiting, spooling.patience_s)
-            except LogUnavailable as error:
-                refused = error
-        try:
-            await self._spool(spooling, refused, lambda: in_spool(spooling), waiting)
-        except LogUnavailable:
-            if not isinstance(refused, NotNow) or refused.statement is None:
-                raise
-            told: bool = await self._asking.answer(failure, refused.statement, waiting)
-            return told
-        self._accepted[log_id] = _Accepted.SPOOL
-        return True
-
-    async def _spool(
-        self, spooling: Spooling, refused: LogUnavailable, take: Callable[[], Future[None]], waiting: Settling
-    ) -> None:
-        """Have the spool take what the database refused. Raises LogUnavailable with both reasons."""
-        try:
-            await waiting.result(asyncio.wrap_future(take()))
-        except LogUnavailable as error:
-            raise LogUnavailable(f"{refused}; {error}") from None
-        if isinstance(refused, NotNow):
-            spooling.database_refuses(str(refused))
+    def _database_answers(self) -> None:
+        if self._spooling is not None:
+            self._spooling.database_answers()
+        self._doubts.settle()
 
     async def _run(self, failure: str, work: Callable[[], T]) -> T:
         with settling() as waiting:
-            return await self._asking.ask(failure, work, waiting)
+            return await self._asking.ask(failure, work, waiting, self._answer_s)

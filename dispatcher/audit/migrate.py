@@ -9,9 +9,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from dispatcher.audit import append_only
+from dispatcher.audit import append_only, installed
 from dispatcher.audit.adoption import TELLS_CASES_APART, OtherTable, names_of_log, other_table, refuse_unfit
-from dispatcher.audit.tables import calls, logs
+from dispatcher.audit.revision import renaming, revision_of
+from dispatcher.audit.tables import logs
 from dispatcher.audit.trial import open_and_end, taken_for_the_same
 from dispatcher.audit.trouble import is_denied, reason_of
 from dispatcher.errors import InvalidAdoption
@@ -33,6 +34,15 @@ def known() -> list[str]:
     """All revisions, oldest first."""
     versions = resources.files("dispatcher.audit") / "migrations" / "versions"
     return sorted(file.name.partition("_")[0] for file in versions.iterdir() if file.name[:1].isdigit())
+
+
+def why_unusable(revision: str | None) -> str | None:
+    """What is wrong with a database at a revision, and the fix; None for the newest, which is what is used."""
+    if revision is None:
+        return "it has no schema yet; run `dispatcher migrate`"
+    if revision not in known():
+        return f"its schema {revision} is newer than this program, which knows {head()}; upgrade the program"
+    return None if revision == head() else f"its schema {revision} is an older one; run `dispatcher migrate`"
 
 
 def current(engine: sa.Engine) -> str | None:
@@ -60,6 +70,7 @@ def upgrade(engine: sa.Engine, *, adopt: bool = False) -> None:
         if other is not None:
             refuse_unfit(connection, other)
         _run(connection, append_only.removing(engine.dialect.name))
+        _run(connection, renaming(connection))
         runner.upgrade(connection, names_of_log(connection), adopted=other is not None)
         _run(connection, append_only.making(engine.dialect.name))
         if other is not None:
@@ -67,18 +78,30 @@ def upgrade(engine: sa.Engine, *, adopt: bool = False) -> None:
 
 
 def restore_triggers(engine: sa.Engine) -> list[str]:
-    """Make the triggers anew where some are missing; returns the missing ones. The schema is the newest.
+    """Make the triggers anew where some are missing, or aren't what they should be; returns those.
 
-    A role that may not make them, which on MariaDB may not see them either, changes nothing.
+    The schema is the newest. A role that may not make them, which on MariaDB may not see them either, changes nothing.
     """
     dialect = engine.dialect.name
     try:
         with engine.begin() as connection, _alone(connection):
-            missing = append_only.missing(connection)
-            if missing:
+            amiss = _amiss(connection)
+            if amiss:
                 _run(connection, [*append_only.removing(dialect), *append_only.making(dialect)])
-            return missing
+            return amiss
     except sa.exc.DBAPIError as error:
+        if not is_denied(error):
+            raise
+        return []
+
+
+def _amiss(connection: sa.Connection) -> list[str]:
+    if missing := installed.missing(connection):
+        return missing
+    try:
+        return installed.changed(connection)
+    except sa.exc.DBAPIError as error:
+        # A role that may not make temporary tables can't compare them; `dispatcher doctor` says so.
         if not is_denied(error):
             raise
         return []
@@ -96,11 +119,12 @@ def pending_sql(engine: sa.Engine, *, adopt: bool = False) -> str:
         _refuse_misunderstanding(revision, other, adopt=adopt)
         dialect = engine.dialect.name
         if revision == head():
-            return _whole_script(dialect, revision, "") if append_only.missing(connection) else ""
+            return _whole_script(dialect, revision, "") if _amiss(connection) else ""
         if other is not None:
             refuse_unfit(connection, other)
-        names = names_of_log(connection)
-    return _whole_script(dialect, revision, runner.upgrade_sql(dialect, revision, names, adopted=other is not None))
+        names, renamed = names_of_log(connection), _script(renaming(connection), dialect)
+    migrations = runner.upgrade_sql(dialect, revision, names, adopted=other is not None)
+    return _whole_script(dialect, revision, renamed + migrations)
 
 
 def refuse_other_table(connection: sa.Connection) -> None:
@@ -183,30 +207,3 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
 
 def _is_missing_file(engine: sa.Engine) -> bool:
     return engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists()
-
-
-def _has_calls(inspector: sa.Inspector) -> bool:
-    try:
-        return inspector.has_table(calls.name)
-    except sa.exc.DBAPIError as error:
-        # MySQL and MariaDB don't tell a role without rights; what it lacks is said where it is used.
-        if not is_denied(error):
-            raise
-        return True
-
-
-def revision_of(connection: sa.Connection) -> str | None:
-    """The revision that a connection's database is at; None where it was never migrated.
-
-    Raises Unmigrated where it is another application's revision, whose number may be one of ours.
-    """
-    inspector = sa.inspect(connection)
-    if not inspector.has_table("alembic_version"):
-        return None
-    revision: str | None = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-    if revision is not None and not _has_calls(inspector):
-        raise Unmigrated(
-            f"its alembic_version {revision} is another application's, and there is one such table in a schema; "
-            "name another database, or on PostgreSQL another schema (search_path)"
-        )
-    return revision

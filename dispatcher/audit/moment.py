@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+_WIDTH = len("YYYY-MM-DD HH:MM:SS.ffffff")
 
 
 class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
@@ -27,13 +30,15 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
 
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+        """On SQLite, the text at once: a row has several moments, and there are many rows."""
+        return _sqlite_text if dialect.name == "sqlite" else super().bind_processor(dialect)
+
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:
         """The moment in UTC, without its zone where the engine's type has none."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError("a moment for the log has no time zone")
-        moment = value.astimezone(dt.UTC)
+        moment = _in_utc(value)
         return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
 
     def process_result_value(self, value: dt.datetime | None, dialect: sa.Dialect) -> dt.datetime | None:  # noqa: ARG002
@@ -41,6 +46,19 @@ class UtcDateTime(sa.types.TypeDecorator[dt.datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a moment for the log has no time zone")
+    return moment.astimezone(dt.UTC)
+
+
+def _sqlite_text(moment: dt.datetime | None) -> str | None:
+    if moment is None:
+        return None
+    in_utc = moment if moment.tzinfo is dt.UTC else _in_utc(moment)
+    return in_utc.isoformat(" ", "microseconds")[:_WIDTH]
 
 
 class DatabaseNow(FunctionElement[dt.datetime]):

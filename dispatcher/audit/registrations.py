@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import Origin, new_log_id
-from dispatcher.audit.tables import registrations
 from dispatcher.audit.trouble import reaching
 
 

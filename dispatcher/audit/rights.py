@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from dispatcher.audit.append_only import INSERT_ONLY, SESSION, ending_columns
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.tables import budget_locks, conversations, idempotency_keys, logs, results
 from dispatcher.errors import InvalidSettings
 
@@ -15,7 +16,7 @@ TOLD = (*SESSION, "status", "landed_at", "swept_at", *ending_columns())
 """The columns of a row of the log that are written after it was opened."""
 
 _OF_SERVING: Mapping[str, tuple[str, ...]] = {
-    "alembic_version": ("SELECT",),
+    VERSION_TABLE: ("SELECT",),
     logs.name: ("SELECT", "INSERT", f"UPDATE ({', '.join(TOLD)})"),
     **{table.name: ("SELECT", "INSERT") for table in INSERT_ONLY},
     **{table.name: ("SELECT", "INSERT", "UPDATE") for table in (idempotency_keys, budget_locks)},

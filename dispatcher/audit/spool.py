@@ -6,72 +6,42 @@ import contextlib
 import datetime as dt
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from dispatcher.action.observation import Call
+from dispatcher.audit import spool_quarantine, spool_table
 from dispatcher.audit.gap_file import Gap, GapFile
 from dispatcher.audit.lock_file import SpoolTrouble, locked_file
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
-from dispatcher.audit.spool_entry import ending_text, opening_text, session_text, why_it_cannot_wait
+from dispatcher.audit.spool_entry import why_it_cannot_wait
 from dispatcher.audit.spool_file import SpoolFile
+from dispatcher.audit.spool_quarantine import Quarantined
+from dispatcher.audit.spool_table import AnotherAttempt, Bounds, SpoolStatus, Waiting
+from dispatcher.audit.spool_text import ending_text, opening_text, session_text
 from dispatcher.audit.trouble import reason_of
 from dispatcher.errors import LogUnavailable
 
-T = TypeVar("T")
+__all__ = ["Bounds", "Quarantined", "Spool", "SpoolStatus", "Telling", "Waiting"]
+
 logger = logging.getLogger(__name__)
 
-_WAITING = "SELECT log_id, version, opening, session, ended FROM entries"
-_FRESH = _WAITING + " WHERE refusals = 0 ORDER BY place LIMIT ?"
-_REFUSED = _WAITING + " WHERE refusals > 0 ORDER BY refusals, place LIMIT ?"
-_COUNTS = (
-    "SELECT (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM quarantine), "
-    "(SELECT COALESCE(SUM(count), 0) FROM counters WHERE name = 'refused')"
-)
+_TROUBLES = (sqlite3.Error, SpoolTrouble, OSError, UnicodeError, OverflowError)
+# What one of several statements may meet alone: a disk that takes less than all of them together.
+_OF_THE_DISK = ("SQLITE_FULL", "SQLITE_IOERR")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """How much may wait: an attempt is accepted while the file holds fewer bytes, and the oldest entry is younger."""
+class Telling(NamedTuple):
+    """A statement of an attempt, ready to be taken; `failure` says what couldn't be done where it isn't.
 
-    bytes: int = 1 << 30
-    age: dt.timedelta = dt.timedelta(days=7)
+    `tell` returns why it is refused, or None; of no entry it changes anything then.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """One entry as the file has it; its texts are for `entry_of`."""
-
-    log_id: str
-    version: int
-    opening: str | None
-    session: str | None
-    ended: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined:
-    """An entry that the database will never take as it is, and why."""
-
-    log_id: str
-    reason: str
-    since: dt.datetime
-    quarantined_at: dt.datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolStatus:
-    """How the spool stands. `refused` counts the openings that its bounds refused since the file was made."""
-
-    waiting: int = 0
-    oldest: dt.datetime | None = None
-    quarantined: int = 0
-    refused: int = 0
-    bytes: int = 0
+    failure: str
+    tell: Callable[[sqlite3.Connection], str | None]
 
 
 class Spool:
@@ -105,123 +75,112 @@ class Spool:
 
     def open(self, opening: AttemptOpening) -> None:
         """Accept an attempt. Raises LogUnavailable also where it needs the database, or the bounds are reached."""
-        failure = "the spool can't take the row"
-        if (problem := why_it_cannot_wait(opening)) is not None:
-            raise LogUnavailable(f"{failure}: {problem}")
-        with self._trouble(failure):
-            full = self._file.write(lambda file: self._accept(file, opening.log_id, opening_text(opening)))
-        if full is not None:
-            logger.error("the spool %s refused row %s: %s", self._file.path, opening.log_id, full)
-            raise LogUnavailable(f"{failure}: {self._file.path}: {full}; bring the database back and drain the spool")
+        self._take(self.opening(opening))
 
     def note_session(self, log_id: str, session_id: str, agent_id: str, agent_version: int) -> None:
         """Tell an attempt its session. Raises LogUnavailable also where its ending waits already."""
-        text = session_text(session_id, agent_id, agent_version)
-        add = (
-            "INSERT INTO entries (log_id, session, since) VALUES (?, ?, ?) ON CONFLICT (log_id) DO UPDATE "
-            "SET session = excluded.session, version = version + 1 WHERE ended IS NULL OR session = excluded.session"
-        )
-        failure = f"the spool can't note the session of row {log_id}"
-        with self._trouble(failure):
-            added = self._file.write(lambda file: file.execute(add, (log_id, text, self._since())).rowcount)
-        if not added:
-            raise LogUnavailable(f"{failure}: no such row is open")
+        self._take(self.session(log_id, session_id, agent_id, agent_version))
 
     def close(self, log_id: str, ending: AttemptEnding, calls: Sequence[Call], kept: Kept | None = None) -> None:
         """End an attempt, whether its opening waits here or is in the database; an ending that waits never changes."""
-        add = (
-            "INSERT INTO entries (log_id, ended, since) VALUES (?, ?, ?) ON CONFLICT (log_id) DO UPDATE "
-            "SET ended = excluded.ended, version = version + 1 WHERE ended IS NULL"
-        )
-        with self._trouble(f"the spool can't end row {log_id}"):
-            text = ending_text(ending, calls, kept)
-            self._file.write(lambda file: file.execute(add, (log_id, text, self._since())))
+        self._take(self.ending(log_id, ending, calls, kept))
+
+    def opening(self, opening: AttemptOpening) -> Telling:
+        """What `open` takes. Raises LogUnavailable where the attempt needs the database."""
+        failure, log_id = "the spool can't take the row", opening.log_id
+        if (problem := why_it_cannot_wait(opening)) is not None:
+            raise LogUnavailable(f"{failure}: {problem}")
+        text = self._encoded(failure, lambda: opening_text(opening))
+
+        def tell(file: sqlite3.Connection) -> str | None:
+            try:
+                full = spool_table.accept(file, log_id, text, self.bounds, self._now())
+            except AnotherAttempt as error:
+                return str(error)
+            if full is not None:
+                logger.error("the spool %s refused row %s: %s", self._file.path, log_id, full)
+                return f"{full}; bring the database back and drain the spool"
+            return None
+
+        return Telling(failure, tell)
+
+    def session(self, log_id: str, session_id: str, agent_id: str, agent_version: int) -> Telling:
+        """What `note_session` takes."""
+        failure = f"the spool can't note the session of row {log_id}"
+        text = self._encoded(failure, lambda: session_text(session_id, agent_id, agent_version))
+        refused = "no such row is open"
+        return Telling(failure, lambda file: None if spool_table.note(file, log_id, text, self._now()) else refused)
+
+    def ending(self, log_id: str, ending: AttemptEnding, calls: Sequence[Call], kept: Kept | None) -> Telling:
+        """What `close` takes."""
+        failure = f"the spool can't end row {log_id}"
+        text = self._encoded(failure, lambda: ending_text(ending, calls, kept))
+        return Telling(failure, lambda file: spool_table.end(file, log_id, text, self._now()))
+
+    def take(self, tellings: Sequence[Telling]) -> list[LogUnavailable | None]:
+        """Take statements in one write, which costs what one statement's costs; why each one isn't taken, or None."""
+        try:
+            found = self._file.write(lambda file: [telling.tell(file) for telling in tellings])
+        except _TROUBLES as error:
+            code = str(getattr(error, "sqlite_errorname", ""))
+            if len(tellings) > 1 and code.startswith(_OF_THE_DISK):
+                return [outcome for telling in tellings for outcome in self.take([telling])]
+            return [self._unavailable(telling.failure, error) for telling in tellings]
+        return [
+            None if why is None else LogUnavailable(f"{telling.failure}: {self._file.path}: {why}")
+            for telling, why in zip(tellings, found, strict=True)
+        ]
 
     def waiting(self, most: int) -> list[Waiting]:
         """The oldest entries, those that the database has refused before after all others."""
-
-        def find(file: sqlite3.Connection) -> list[Waiting]:
-            found = file.execute(_FRESH, (most,)).fetchall() or file.execute(_REFUSED, (most,)).fetchall()
-            return [
-                Waiting(log_id=log_id, version=version, opening=opening, session=session, ended=ended)
-                for log_id, version, opening, session, ended in found
-            ]
-
         with self._trouble("the spool can't say what waits"):
-            return self._file.read(find) if self._file.path.exists() else []
+            return self._file.read(lambda file: spool_table.waiting(file, most)) if self._file.path.exists() else []
+
+    def shapes(self) -> Mapping[str, str]:
+        """The names of the values in the texts that wait, of whatever program, by the marks of the texts."""
+        with self._trouble("the spool can't say what waits"):
+            return self._file.read(spool_table.shapes)
 
     def waits_for(self, log_ids: Sequence[str]) -> set[str]:
         """Those of a few hundred attempts of which something waits."""
-        query = f"SELECT log_id FROM entries WHERE log_id IN ({', '.join('?' * len(log_ids))})"  # noqa: S608 - only marks
         with self._trouble("the spool can't say what waits"):
             if not self._file.path.exists():
                 return set()
-            found = self._file.read(lambda file: file.execute(query, tuple(log_ids)).fetchall())
-        return {log_id for (log_id,) in found}
+            return self._file.read(lambda file: spool_table.waits_for(file, log_ids))
 
     def landed(self, entries: Sequence[Waiting]) -> None:
         """Delete entries that are committed in the database; one that was added to meanwhile stays."""
-        gone = "DELETE FROM entries WHERE log_id = ? AND version = ?"
-        keys = [(entry.log_id, entry.version) for entry in entries]
         with self._trouble("the spool can't delete what has landed"):
-            self._file.write(lambda file: file.executemany(gone, keys))
+            self._file.write(lambda file: spool_table.landed(file, entries))
 
     def refused(self, entry: Waiting) -> int:
         """Note that the database refused an entry although it may take it later; returns how often it has now."""
-        again = "UPDATE entries SET refusals = refusals + 1 WHERE log_id = ? RETURNING refusals"
         with self._trouble("the spool can't note a refusal"):
-            found = self._file.write(lambda file: file.execute(again, (entry.log_id,)).fetchall())
-        return found[0][0] if found else 0
+            return self._file.write(lambda file: spool_table.refused(file, entry))
 
     def quarantine(self, entry: Waiting, reason: str) -> None:
         """Set an entry aside that the database will never take as it is; one that was added to meanwhile stays."""
-        aside = (
-            "INSERT INTO quarantine (log_id, opening, session, ended, reason, since, quarantined_at) SELECT log_id, "
-            "opening, session, ended, ?, since, ? FROM entries WHERE log_id = ? AND version = ?"
-        )
-
-        def set_aside(file: sqlite3.Connection) -> None:
-            file.execute(aside, (reason, self._since(), entry.log_id, entry.version))
-            file.execute("DELETE FROM entries WHERE log_id = ? AND version = ?", (entry.log_id, entry.version))
-
         with self._trouble("the spool can't set an entry aside"):
-            self._file.write(set_aside)
+            self._file.write(lambda file: spool_quarantine.set_aside(file, entry, reason, self._now()))
         logger.error("the spool %s set row %s aside: %s", self._file.path, entry.log_id, reason)
 
     def quarantined(self) -> list[Quarantined]:
         """What was set aside, the oldest first."""
-        query = "SELECT log_id, reason, since, quarantined_at FROM quarantine ORDER BY place"
         with self._trouble("the spool can't say what was set aside"):
-            found = self._file.read(lambda file: file.execute(query).fetchall()) if self._file.path.exists() else []
-        moment = dt.datetime.fromisoformat
-        return [
-            Quarantined(log_id=log_id, reason=reason, since=moment(since), quarantined_at=moment(at))
-            for log_id, reason, since, at in found
-        ]
+            return self._file.read(spool_quarantine.quarantined) if self._file.path.exists() else []
 
     def retry_quarantined(self) -> None:
-        """Have what was set aside wait again; one of which more has come meanwhile stays aside."""
-        back = (
-            "INSERT OR IGNORE INTO entries (log_id, opening, session, ended, since) "
-            "SELECT log_id, opening, session, ended, since FROM quarantine ORDER BY place"
-        )
-        gone = (
-            "DELETE FROM quarantine WHERE EXISTS (SELECT 1 FROM entries WHERE entries.log_id = quarantine.log_id AND "
-            "entries.opening IS quarantine.opening AND entries.session IS quarantine.session "
-            "AND entries.ended IS quarantine.ended)"
-        )
+        """Have what was set aside wait again, as one entry with what has come of it meanwhile.
 
-        def bring_back(file: sqlite3.Connection) -> None:
-            file.execute(back)
-            file.execute(gone)
-
+        A part that contradicts one that waits stays aside.
+        """
         with self._trouble("the spool can't try again what was set aside"):
-            self._file.write(bring_back)
+            self._file.write(spool_quarantine.bring_back)
 
     def status(self) -> SpoolStatus:
         """How the spool stands; creates nothing."""
         with self._trouble("the spool can't say how it stands"):
-            return self._file.read(_status) if self._file.path.exists() else SpoolStatus()
+            return self._file.read(spool_table.status) if self._file.path.exists() else SpoolStatus()
 
     @contextlib.contextmanager
     def draining(self) -> Iterator[bool]:
@@ -256,53 +215,24 @@ class Spool:
         """Close the file; what waits stays."""
         self._file.close()
 
-    def _accept(self, file: sqlite3.Connection, log_id: str, text: str) -> str | None:
-        known = file.execute("SELECT opening FROM entries WHERE log_id = ?", (log_id,)).fetchone()
-        if known is not None:
-            if known != (text,):
-                raise SpoolTrouble("another attempt has its id")
-            return None
-        if (full := self._full(file)) is not None:
-            count = "INSERT INTO counters VALUES ('refused', 1) ON CONFLICT (name) DO UPDATE SET count = count + 1"
-            file.execute(count)
-            return full
-        file.execute("INSERT INTO entries (log_id, opening, since) VALUES (?, ?, ?)", (log_id, text, self._since()))
-        return None
+    def _take(self, telling: Telling) -> None:
+        (problem,) = self.take([telling])
+        if problem is not None:
+            raise problem
 
-    def _full(self, file: sqlite3.Connection) -> str | None:
-        used = _used_bytes(file)
-        if used >= self.bounds.bytes:
-            return f"{used} bytes wait, and it may hold {self.bounds.bytes}"
-        oldest = _oldest(file)
-        if oldest is not None and self._now() - oldest >= self.bounds.age:
-            return f"an entry waits since {oldest:%Y-%m-%d %H:%M} UTC, longer than {self.bounds.age}"
-        return None
-
-    def _since(self) -> str:
-        return self._now().astimezone(dt.UTC).isoformat()
+    def _encoded(self, failure: str, text: Callable[[], str]) -> str:
+        """A text that can be written, whatever it holds."""
+        with self._trouble(failure):
+            encoded = text()
+            encoded.encode()
+            return encoded
 
     @contextlib.contextmanager
     def _trouble(self, failure: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, SpoolTrouble, OSError, UnicodeError, OverflowError) as error:
-            raise LogUnavailable(f"{failure}: {self._file.path}: {reason_of(error, self._url)}") from None
+        except _TROUBLES as error:
+            raise self._unavailable(failure, error) from None
 
-
-def _used_bytes(file: sqlite3.Connection) -> int:
-    pages, free, size = (
-        int(file.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
-    )
-    return (pages - free) * size
-
-
-def _oldest(file: sqlite3.Connection) -> dt.datetime | None:
-    found = file.execute("SELECT since FROM entries ORDER BY place LIMIT 1").fetchone()
-    return None if found is None else dt.datetime.fromisoformat(found[0])
-
-
-def _status(file: sqlite3.Connection) -> SpoolStatus:
-    waiting, quarantined, refused = file.execute(_COUNTS).fetchone()
-    return SpoolStatus(
-        waiting=waiting, oldest=_oldest(file), quarantined=quarantined, refused=refused, bytes=_used_bytes(file)
-    )
+    def _unavailable(self, failure: str, error: Exception) -> LogUnavailable:
+        return LogUnavailable(f"{failure}: {self._file.path}: {reason_of(error, self._url)}")

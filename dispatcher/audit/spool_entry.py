@@ -1,43 +1,34 @@
-"""An attempt's statements as values, merged into one entry of the spool; and which attempts may wait there at all."""
+"""An attempt's statements that wait, merged into one entry of the spool; and which attempts may wait there at all."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
 from dispatcher.action.observation import Call, Status, Usage
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
+from dispatcher.audit.spool_text import (
+    OPENING_NAMES,
+    SESSION,
+    USAGE,
+    UnreadableEntry,
+    ended_of,
+    opening_of,
+    session_of,
+)
 from dispatcher.audit.tables import logs
 
-SESSION = ("session_id", "agent_id", "agent_version")
-_USAGE = tuple(field.name for field in fields(Usage))
-_CALL = tuple(field.name for field in fields(Call) if field.name != "usage")
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dt.datetime.isoformat)
-_CALL_KEYS = {*_CALL, *_USAGE}
-_FIELDS: dict[type[Any], tuple[dict[str, None], tuple[str, ...]]] = {
-    kind: (
-        dict.fromkeys(field.name for field in fields(kind)),
-        tuple(field.name for field in fields(kind) if "datetime" in str(field.type)),
-    )
-    for kind in (AttemptOpening, AttemptEnding, Kept)
-}
-"""The names of the fields, and of those that are moments."""
-_OPENING = tuple(field.name for field in fields(AttemptOpening))
-_LENGTHS = {name: kind.length for name in _OPENING if isinstance(kind := logs.c[name].type, sa.String)}
+_LENGTHS = {name: kind.length for name in OPENING_NAMES if isinstance(kind := logs.c[name].type, sa.String)}
 _BITS = {
     name: 63 if isinstance(kind, sa.BigInteger) else 31
-    for name in _OPENING
+    for name in OPENING_NAMES
     if isinstance(kind := logs.c[name].type, sa.Integer)
 }
-
-
-class UnreadableEntry(ValueError):
-    """What waits isn't what this program writes; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +81,10 @@ class Entry:
     def as_calls(self) -> list[Call]:
         """The calls as the writer takes them."""
         return [
-            Call(usage=Usage(**{name: call[name] for name in _USAGE}), **{name: call[name] for name in _CALL})
+            Call(
+                usage=Usage(**{name: call[name] for name in USAGE}),
+                **{name: value for name, value in call.items() if name not in {"log_id", *USAGE}},
+            )
             for call in self.calls
         ]
 
@@ -114,77 +108,37 @@ def why_it_cannot_wait(opening: AttemptOpening) -> str | None:
         return "a budget is kept in the database that all hosts share"
     if opening.turn is not None and opening.attempt == 1:
         return "a turn of a conversation is claimed in the database that all hosts share"
-    return next((problem for name in _OPENING if (problem := _misfit(name, getattr(opening, name)))), None)
+    return next((problem for name in OPENING_NAMES if (problem := _misfit(name, getattr(opening, name)))), None)
 
 
-def opening_text(opening: AttemptOpening) -> str:
-    """An opening, to be read by `entry_of`."""
-    return _text({name: getattr(opening, name) for name in _OPENING})
-
-
-def session_text(session_id: str, agent_id: str, agent_version: int) -> str:
-    """A session that was noted, to be read by `entry_of`."""
-    return _text(dict(zip(SESSION, (session_id, agent_id, agent_version), strict=True)))
-
-
-def ending_text(ending: AttemptEnding, made: Sequence[Call], kept: Kept | None) -> str:
-    """An ending with its calls and what is kept of its content, to be read by `entry_of`."""
-    calls = [
-        {name: getattr(call, name) for name in _CALL} | {name: getattr(call.usage, name) for name in _USAGE}
-        for call in made
-    ]
-    content = None if kept is None else {field.name: getattr(kept, field.name) for field in fields(kept)}
-    values = {field.name: getattr(ending, field.name) for field in fields(ending)}
-    return _text({"ending": values, "calls": calls, "kept": content})
-
-
-def entry_of(log_id: str, version: int, opening: str | None, session: str | None, ended: str | None) -> Entry:
+def entry_of(
+    log_id: str,
+    version: int,
+    opening: str | None,
+    session: str | None,
+    ended: str | None,
+    shapes: Mapping[str, str] = MappingProxyType({}),
+) -> Entry:
     """The entry that the texts hold; a value that an earlier program didn't know is None.
 
-    Raises UnreadableEntry for texts that this program can't have written; what a newer one wrote isn't cut down.
+    `shapes` are the names that the file keeps of texts by other programs than this one. Raises UnreadableEntry for
+    texts that this program can't have written; what a newer one wrote isn't cut down.
     """
     try:
-        end = None if ended is None else json.loads(ended)
+        ending, made, kept = (None, [], None) if ended is None else ended_of(ended, shapes)
         return Entry(
             log_id=log_id,
             version=version,
-            opening=None if opening is None else _values(AttemptOpening, json.loads(opening)),
-            session=None if session is None else {name: json.loads(session)[name] for name in SESSION},
-            ending=None if end is None else _values(AttemptEnding, end["ending"]),
-            calls=[] if end is None else [_call(log_id, call) for call in end["calls"]],
-            kept=None if end is None or end["kept"] is None else Kept(**_values(Kept, end["kept"])),
+            opening=None if opening is None else opening_of(opening, shapes),
+            session=None if session is None else session_of(session, shapes),
+            ending=ending,
+            calls=[call | {"log_id": log_id} for call in made],
+            kept=None if kept is None else Kept(**kept),
         )
     except UnreadableEntry:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableEntry(f"it can't be read: {type(error).__name__}") from None
-
-
-def _text(value: dict[str, Any]) -> str:
-    return _JSON.encode(value)
-
-
-def _values(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
-    blank, moments = _FIELDS[kind]
-    if values.keys() != blank.keys():
-        values = blank | _known(values, blank.keys())
-    for name in moments:
-        if values[name] is not None:
-            values[name] = dt.datetime.fromisoformat(values[name])
-    return values
-
-
-def _call(log_id: str, values: dict[str, Any]) -> dict[str, Any]:
-    if values.keys() != _CALL_KEYS:
-        values = dict.fromkeys(_CALL_KEYS) | _known(values, _CALL_KEYS)
-    values["log_id"] = log_id
-    return values
-
-
-def _known(values: dict[str, Any], names: Set[str]) -> dict[str, Any]:
-    if unknown := values.keys() - names:
-        raise UnreadableEntry(f"a newer program wrote it, this one doesn't know {', '.join(sorted(unknown))}")
-    return values
 
 
 def _same_calls(told: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> bool:

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from dispatcher.audit.connections import close_before_forks
 from dispatcher.audit.lock_file import SpoolTrouble, holding, private_file
+from dispatcher.audit.spool_text import SHAPES
 
 T = TypeVar("T")
 
-_VERSION = 1
+_VERSION = 2
 _PATIENCE_S = 5.0
 _WRITES_A_CHECKPOINT = 256
 _SCHEMA = f"""
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS quarantine (
     since TEXT NOT NULL, quarantined_at TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shapes (mark TEXT PRIMARY KEY, names TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS belongs_to (database TEXT NOT NULL);
 PRAGMA user_version = {_VERSION};
 COMMIT;
@@ -156,6 +158,8 @@ class SpoolFile:
             _set_up(connection)
             connection.execute("BEGIN IMMEDIATE")
             self._claim(connection)
+            # Before any text of this program is in the file, it can be read by another one.
+            connection.executemany("INSERT OR IGNORE INTO shapes VALUES (?, ?)", SHAPES.items())
             connection.execute("COMMIT")
         except BaseException:
             connection.close()

@@ -9,8 +9,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from dispatcher.audit.background_drain import BackgroundDrain
+from dispatcher.audit.bounds import SERVING
 from dispatcher.audit.engine import connect, open_engine
 from dispatcher.audit.log import Log
+from dispatcher.audit.revision import revision_of
 from dispatcher.audit.spool import Bounds, Spool
 from dispatcher.audit.spool_drain import Drain
 from dispatcher.audit.spooling import Spooling
@@ -32,12 +34,12 @@ def open_serving_engine(url: str, spool: Spool) -> sa.Engine:
     there meanwhile. Anywhere else, and for a schema that isn't this program's, raises SourceUnreachable.
     """
     try:
-        engine = open_engine(url)
+        engine = open_engine(url, SERVING)
     except SourceUnreachable as error:
         if not _was_prepared(spool) or _answers(url):
             raise
         logger.warning("rows go to the spool %s from the start: %s", spool.directory, error)
-        return connect(url)
+        return connect(url, SERVING)
     try:
         spool.prepare()
     except LogUnavailable as error:
@@ -58,12 +60,11 @@ def _was_prepared(spool: Spool) -> bool:
 
 
 def _answers(url: str) -> bool:
-    engine = connect(url)
+    engine = connect(url, SERVING)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
+            return revision_of(connection) is not None
     except (sa.exc.SQLAlchemyError, OSError):
         return False
     finally:
         engine.dispose()
-    return True

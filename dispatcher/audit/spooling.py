@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 
 from dispatcher.action.observation import Call
 from dispatcher.audit.background_drain import BackgroundDrain
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
-from dispatcher.audit.spool import Spool
+from dispatcher.audit.spool import Spool, Telling
 from dispatcher.audit.threads import Threads
 from dispatcher.errors import LogUnavailable
 
 logger = logging.getLogger(__name__)
 
+_Asked = tuple[Callable[[], Telling], Future[None]]
+
+_MOST_TOGETHER = 256
+_CALM_S = 3.0
+"""For how long nothing must have been refused before the spool counts as not needed any more."""
+
 
 class Spooling:
     """Where statements go that the database refuses, or hasn't answered within `patience_s` seconds.
 
-    Every future's exception is LogUnavailable where the spool can't take it, which the methods themselves raise where
-    it is shut down. What the spool took is drained as soon as the database takes something again.
+    Those that come while others are written are written together after them: one sync of the disk makes all of them
+    durable. Every future's exception is LogUnavailable where the spool can't take it, which the methods themselves
+    raise where it is shut down. What the spool took is drained as soon as the database takes something again.
     """
 
     def __init__(self, spool: Spool, drain: BackgroundDrain, *, patience_s: float) -> None:
@@ -30,20 +38,22 @@ class Spooling:
         self._spool = spool
         self._drain = drain
         self._thread = Threads(1, "audit-spool")
-        self._refusing = False
-        drain.start()
+        self._asked: deque[_Asked] = deque()
+        self._refused_at: float | None = None
+        self._all_taken = False
+        drain.start(self._database_takes_all)
 
     def open(self, opening: AttemptOpening) -> Future[None]:
         """Accept an attempt, as `Spool.open` does."""
-        return self._submit(partial(self._spool.open, opening))
+        return self._tell(lambda: self._spool.opening(opening))
 
     def note_session(self, log_id: str, session_id: str, agent_id: str, agent_version: int) -> Future[None]:
         """Tell an attempt its session, as `Spool.note_session` does."""
-        return self._submit(partial(self._spool.note_session, log_id, session_id, agent_id, agent_version))
+        return self._tell(lambda: self._spool.session(log_id, session_id, agent_id, agent_version))
 
     def close(self, log_id: str, ending: AttemptEnding, calls: Sequence[Call], kept: Kept | None) -> Future[None]:
         """End an attempt, as `Spool.close` does."""
-        return self._submit(partial(self._spool.close, log_id, ending, calls, kept))
+        return self._tell(lambda: self._spool.ending(log_id, ending, calls, kept))
 
     def note_gap(self, opening: AttemptOpening, why: str) -> Future[None]:
         """Note that no row will tell of an attempt; durable when the future is done."""
@@ -56,21 +66,20 @@ class Spooling:
                 owner=opening.owner,
                 reason=why,
             )
+            self._drain.something_waits()
             logger.error("attempt %s is carried out without a row, which the policy allows: %s", opening.log_id, why)
 
         return self._submit(note)
 
     def database_refuses(self, why: str) -> None:
         """Say once that the spool has taken the database's place."""
-        if not self._refusing:
+        if self._refused_at is None:
             logger.warning("rows go to the spool %s: %s", self._spool.directory, why)
-        self._refusing = True
+        self._refused_at, self._all_taken = time.monotonic(), False
 
     def database_answers(self) -> None:
         """Drain what waits, if something does."""
-        if self._refusing:
-            logger.warning("rows go to the database again")
-        self._refusing = False
+        self._say_when_over()
         self._drain.nudge()
 
     def shutdown(self) -> bool:
@@ -80,12 +89,59 @@ class Spooling:
         self._spool.shutdown()
         return is_over
 
-    def _submit(self, work: Callable[[], None]) -> Future[None]:
-        def do() -> None:
-            work()
-            self._drain.something_waits()
+    def _database_takes_all(self) -> None:
+        self._all_taken = True
+        self._say_when_over()
 
+    def _say_when_over(self) -> None:
+        """Say once that the spool isn't needed any more.
+
+        That the database answers is no sign of it: it may answer questions and take no row. Nor is one row: it may
+        take some and refuse others, for hours.
+        """
+        refused_at = self._refused_at
+        if refused_at is not None and self._all_taken and time.monotonic() - refused_at >= _CALM_S:
+            self._refused_at = None
+            logger.warning("rows go to the database again")
+
+    def _tell(self, telling: Callable[[], Telling]) -> Future[None]:
+        asked: _Asked = (telling, Future())
+        self._asked.append(asked)
         try:
-            return self._thread.submit(do)
+            self._submit(self._take_what_was_asked)
+        except LogUnavailable:
+            # What an earlier call has taken along is written all the same.
+            if asked in self._asked:
+                self._asked.remove(asked)
+                raise
+        return asked[1]
+
+    def _take_what_was_asked(self) -> None:
+        """Write what has come together, if an earlier call hasn't written it already."""
+        group: list[tuple[Telling, Future[None]]] = []
+        while self._asked and len(group) < _MOST_TOGETHER:
+            telling, future = self._asked.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                group.append((telling(), future))
+            except Exception as error:  # noqa: BLE001 - it is raised again, where the result is waited for
+                future.set_exception(error)
+        if not group:
+            return
+        try:
+            problems: Sequence[Exception | None] = self._spool.take([telling for telling, _ in group])
+        except Exception as error:  # noqa: BLE001 - as above
+            problems = [error] * len(group)
+        self._drain.something_waits()
+        for (_, future), problem in zip(group, problems, strict=True):
+            if problem is None:
+                future.set_result(None)
+            else:
+                future.set_exception(problem)
+
+    def _submit(self, work: Callable[[], None]) -> Future[None]:
+        try:
+            return self._thread.submit(work)
         except RuntimeError:
             raise LogUnavailable("the spool is shut down") from None

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 
+Processor = Callable[[Any], Any]
+
 _PREFIX = "given_"
+_VALUES = " VALUES "
+_TOGETHER = 30
 STARTED: sa.ColumnElement[str] = sa.literal_column("'started'")
 """The status of an open row, as a part of the statement's text."""
 LOST: sa.ColumnElement[str] = sa.literal_column("'lost'")
@@ -35,7 +41,7 @@ class Statement:
         self._columns = [name.removeprefix(_PREFIX) for name in self._names]
         types = (compiled.binds[name].type for name in self._names)
         processors = (type_.dialect_impl(dialect).bind_processor(dialect) for type_ in types)
-        self._processors: list[tuple[int, Callable[[Any], Any]]] = [
+        self._processors: list[tuple[int, Processor]] = [
             (place, process) for place, process in enumerate(processors) if process is not None
         ]
 
@@ -45,11 +51,51 @@ class Statement:
 
     def run_many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute once for each row."""
+        self.run_prepared(connection, [self._parameters(row) for row in rows])
+
+    def run_prepared(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
+        """Execute once for each row that `preparing` has prepared."""
         if rows:
-            connection.exec_driver_sql(self._text, [self._parameters(row) for row in rows])
+            connection.exec_driver_sql(self._text, rows)
+
+    def insert_prepared(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
+        """Insert rows that `preparing` has prepared, some of them with one statement: for rows of few columns."""
+        whole = 0 if self._by_name else len(rows) - len(rows) % _TOGETHER
+        if whole:
+            head, _, marks = self._text.partition(_VALUES)
+            text = f"{head}{_VALUES}{', '.join([marks] * _TOGETHER)}"
+            chunks = (rows[first : first + _TOGETHER] for first in range(0, whole, _TOGETHER))
+            connection.exec_driver_sql(text, [tuple(chain.from_iterable(chunk)) for chunk in chunks])
+        self.run_prepared(connection, rows[whole:])
+
+    def preparing(self, names: Sequence[str], texts: Mapping[str, Processor]) -> Callable[[list[Any]], Any]:
+        """What makes the driver's parameters of a list of values as JSON has them; it changes the list.
+
+        `names` are the columns of the values; one that comes twice has its last value. `texts` says what is made of a
+        column's value that JSON has no type for; all others are the driver's own.
+        """
+        place_of = {name: place for place, name in enumerate(names)}
+        taken = itemgetter(*(place_of[column] for column in self._columns))
+        own = {self._columns[place]: process for place, process in self._processors}
+        changes = [(place_of[name], read, own.get(name, _as_it_is)) for name, read in texts.items() if name in place_of]
+        if not changes and not self._by_name:
+            return taken
+
+        def prepare(values: list[Any]) -> Any:
+            for place, read, process in changes:
+                if (text := values[place]) is not None:
+                    values[place] = process(read(text))
+            parameters = taken(values)
+            return dict(zip(self._names, parameters, strict=True)) if self._by_name else parameters
+
+        return prepare
 
     def _parameters(self, values: Mapping[str, Any]) -> Any:
         parameters = [values[column] for column in self._columns]
         for place, process in self._processors:
             parameters[place] = process(parameters[place])
         return dict(zip(self._names, parameters, strict=True)) if self._by_name else tuple(parameters)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

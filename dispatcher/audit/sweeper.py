@@ -15,7 +15,7 @@ from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.moment import DatabaseNow
 from dispatcher.audit.record import Origin
 from dispatcher.audit.statement import LOST, STARTED, Statement, given
-from dispatcher.audit.swept import NOTHING_BEFORE, CountedBefore, OpenRow, SweptEnding
+from dispatcher.audit.swept import NOTHING_BEFORE, CostlessRow, CountedBefore, OpenRow, SweptEnding
 from dispatcher.audit.tables import calls, logs
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.audit.writer import CALL_COLUMNS, call_values
@@ -74,21 +74,8 @@ class Sweeper:
                 yield due
 
     def counted_before(self, row: OpenRow, session_id: str) -> CountedBefore | None:
-        """What the other turns of the row's conversation had used of the session; None where that isn't known of one.
-
-        A session outside a conversation has one turn.
-        """
-        if row.conversation_id is None:
-            return NOTHING_BEFORE
-        same = (logs.c[name] == getattr(row, name) for name in ("tenant", "feature", "conversation_id"))
-        others = sa.and_(*same, logs.c.session_id == session_id, logs.c.log_id != row.log_id)
-        query = sa.select(*(logs.c[name] for name in (*_PLATFORM_USAGE, *_PLATFORM_MORE))).where(others)
-        found = self._run(lambda connection: connection.execute(query).mappings().all())
-        sums = {name: _sum([other[name] for other in found]) for name in (*_PLATFORM_USAGE, *_PLATFORM_MORE)}
-        if None in [sums[name] for name in _PLATFORM_USAGE]:
-            return None
-        usage = Usage(**{name.removeprefix("platform_"): sums[name] for name in _PLATFORM_USAGE})
-        return CountedBefore(usage, *(sums[name] for name in _PLATFORM_MORE))
+        """What the other turns of the row's conversation had used of the session; see `counted_beside`."""
+        return self._run(lambda connection: counted_beside(connection, row, session_id))
 
     def lose(self, log_id: str, ending: SweptEnding, made: Sequence[Call]) -> bool:
         """Give a row up for lost, with its calls; False where it has ended, or another sweep was first."""
@@ -125,6 +112,29 @@ class Sweeper:
         except sa.exc.SQLAlchemyError as error:
             reason = reason_of(error, self._url)
             raise LogUnavailable(f"the audit log can't be swept: {named(self._url)}: {reason}") from None
+
+
+def counted_beside(connection: sa.Connection, row: OpenRow | CostlessRow, session_id: str) -> CountedBefore | None:
+    """What the other turns of the row's conversation have used of the session; None where that isn't known of one.
+
+    A session outside a conversation has one turn. Raises sqlalchemy's errors.
+    """
+    if row.conversation_id is None:
+        return NOTHING_BEFORE
+    others = sa.and_(in_its_session(row, session_id), logs.c.log_id != row.log_id)
+    query = sa.select(*(logs.c[name] for name in (*_PLATFORM_USAGE, *_PLATFORM_MORE))).where(others)
+    found = connection.execute(query).mappings().all()
+    sums = {name: _sum([other[name] for other in found]) for name in (*_PLATFORM_USAGE, *_PLATFORM_MORE)}
+    if None in [sums[name] for name in _PLATFORM_USAGE]:
+        return None
+    usage = Usage(**{name.removeprefix("platform_"): sums[name] for name in _PLATFORM_USAGE})
+    return CountedBefore(usage, *(sums[name] for name in _PLATFORM_MORE))
+
+
+def in_its_session(row: OpenRow | CostlessRow, session_id: str) -> sa.ColumnElement[bool]:
+    """The rows of the row's conversation that ran in the session."""
+    same = (logs.c[name] == getattr(row, name) for name in ("tenant", "feature", "conversation_id"))
+    return sa.and_(*same, logs.c.session_id == session_id)
 
 
 def _is_over(now: dt.datetime) -> sa.ColumnElement[bool]:

@@ -32,6 +32,19 @@ class OpenRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostlessRow:
+    """An ended row of a managed session whose usage isn't known wholly, so that it has no cost."""
+
+    log_id: str
+    tenant: str
+    feature: str
+    conversation_id: str | None
+    model: str
+    created_at: dt.datetime
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweptEnding:
     """What a swept row is told: all that could still be learned of it. None is unknown, 0 is zero.
 
@@ -72,7 +85,7 @@ class SweptEnding:
 
 @dataclass(frozen=True, slots=True)
 class CountedBefore:
-    """What the platform had counted of a session when a turn began: the sum of what its other turns' rows have."""
+    """What the platform has counted of a session beside a turn: the sum of what its other turns' rows have."""
 
     usage: Usage
     active_ms: int | None

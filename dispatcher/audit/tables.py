@@ -15,10 +15,10 @@ from dispatcher.audit.moment import DatabaseNow, UtcDateTime
 metadata = sa.MetaData()
 
 # A TEXT of MySQL and MariaDB ends at 64 KiB.
-_LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
-def _exact(length: int) -> sa.types.TypeEngine[str]:
+def exact(length: int) -> sa.types.TypeEngine[str]:
     """A text in which letters of either case are different ones, as MySQL and MariaDB by themselves don't have it."""
     return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
 
@@ -167,9 +167,9 @@ calls = sa.Table(
 idempotency_keys = sa.Table(
     "ai_idempotency_keys",
     metadata,
-    Column("tenant", _exact(120), primary_key=True),
+    Column("tenant", exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", _exact(200), primary_key=True),
+    Column("idempotency_key", exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     # The dispatch's latest attempt: how its row stands is how the dispatch stands.
     Column("log_id", sa.String(36), nullable=False),
@@ -181,7 +181,7 @@ idempotency_keys = sa.Table(
 budget_locks = sa.Table(
     "ai_budget_locks",
     metadata,
-    Column("tenant", _exact(120), primary_key=True),
+    Column("tenant", exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
     Column("touched", UtcDateTime, nullable=False),
 )
@@ -190,12 +190,12 @@ budget_locks = sa.Table(
 conversations = sa.Table(
     "ai_conversations",
     metadata,
-    Column("tenant", _exact(120), primary_key=True),
+    Column("tenant", exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("conversation_id", _exact(200), primary_key=True),
+    Column("conversation_id", exact(200), primary_key=True),
     Column("turn", sa.Integer, primary_key=True, autoincrement=False),
     Column("log_id", sa.String(36), nullable=False),
-    Column("content", _LONG_TEXT, nullable=False),
+    Column("content", LONG_TEXT, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
@@ -206,12 +206,12 @@ conversations = sa.Table(
 results = sa.Table(
     "ai_results",
     metadata,
-    Column("tenant", _exact(120), primary_key=True),
+    Column("tenant", exact(120), primary_key=True),
     Column("feature", sa.String(120), primary_key=True),
-    Column("idempotency_key", _exact(200), primary_key=True),
+    Column("idempotency_key", exact(200), primary_key=True),
     Column("dispatch_id", sa.String(64), nullable=False),
     Column("log_id", sa.String(36), nullable=False),
-    Column("content", _LONG_TEXT, nullable=False),
+    Column("content", LONG_TEXT, nullable=False),
     Column("bytes", sa.BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
@@ -219,48 +219,12 @@ results = sa.Table(
 )
 """The kept results of idempotency keys; written only in the transaction that ends their row."""
 
-registrations = sa.Table(
-    "adr_registrations",
-    metadata,
-    Column("registration_id", sa.String(36), primary_key=True),
-    Column("record", sa.String(64), nullable=False),
-    Column("origin", sa.String(16), nullable=False),
-    Column("epoch", sa.Integer, nullable=False),
-    Column("candidate_hash", sa.String(64), nullable=False),
-    Column("record_hash", sa.String(64), nullable=False),
-    Column("block", sa.Text, nullable=False),
-    Column("registered_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
-    Column("start_at", UtcDateTime, nullable=False),
-    # The key decides between two that register at once: an epoch of a record and origin is opened by one of them.
-    sa.UniqueConstraint("record", "origin", "epoch", name="uq_adr_registrations_epoch"),
-)
-"""Append-only: the moments from which the evidence of a record and origin counts. `block` is canonical JSON."""
-
-flag_changes = sa.Table(
-    "flag_changes",
-    metadata,
-    Column("change_id", sa.String(36), primary_key=True),
-    Column("source", _exact(300), nullable=False),
-    Column("flag", _exact(120), nullable=False),
-    Column("sequence", sa.Integer, nullable=False),
-    Column("from_fingerprint", sa.String(64)),
-    Column("to_fingerprint", sa.String(64), nullable=False),
-    Column("flag_version", sa.String(64), nullable=False),
-    Column("revision", sa.BigInteger, nullable=False),
-    Column("standing", _LONG_TEXT, nullable=False),
-    Column("seen_at", UtcDateTime, nullable=False),
-    Column("actor", sa.String(255)),
-    # Of many processes that see one change, one appends it.
-    sa.UniqueConstraint("source", "flag", "sequence", name="uq_flag_changes_sequence"),
-)
-"""Append-only: the states of a flag one after the other, as the processes that ask it saw them. `standing` is JSON."""
-
 adjustments = sa.Table(
     "ai_outbound_adjustments",
     metadata,
     # Of two programs that adjust a row at once, one appends; the other one looks again. The key begins with the tenant,
     # by which rows can be distributed.
-    Column("tenant", _exact(120), primary_key=True),
+    Column("tenant", exact(120), primary_key=True),
     Column("log_id", sa.String(36), primary_key=True),
     Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
     Column("kind", sa.String(16), nullable=False),
@@ -277,37 +241,17 @@ adjustments = sa.Table(
 log_gaps = sa.Table(
     "ai_outbound_log_gaps",
     metadata,
-    Column("gap_id", _exact(36), primary_key=True),
-    Column("feature", _exact(120), nullable=False),
-    Column("origin", _exact(16), nullable=False),
+    Column("gap_id", exact(36), primary_key=True),
+    Column("feature", exact(120), nullable=False),
+    Column("origin", exact(16), nullable=False),
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime, nullable=False),
     Column("dispatches", sa.Integer, nullable=False),
-    Column("owner", _exact(255), nullable=False),
-    Column("reason", _exact(255), nullable=False),
+    Column("owner", exact(255), nullable=False),
+    Column("reason", exact(255), nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
 )
 """Append-only: spans of time in which dispatches of a feature and origin were answered that no row tells of.
 
 `dispatches` says how many, 1 at least; both ends of the span are moments in which one was made.
 """
-
-verdicts = sa.Table(
-    "verdicts",
-    metadata,
-    Column("verdict_id", _exact(36), primary_key=True),
-    Column("record", _exact(64), nullable=False),
-    Column("origin", _exact(16), nullable=False),
-    Column("as_of", UtcDateTime, nullable=False),
-    Column("epoch", sa.Integer),
-    Column("verdict", _exact(16), nullable=False),
-    Column("document", _LONG_TEXT, nullable=False),
-    Column("record_hash", _exact(64), nullable=False),
-    Column("sql_hash", _exact(64), nullable=False),
-    Column("rows_hash", _exact(64), nullable=False),
-    Column("result_hash", _exact(64), nullable=False),
-    Column("recorded_at", UtcDateTime, nullable=False, server_default=DatabaseNow()),
-    # The same verdict on the same rows at the same moment is one, whoever reaches it again.
-    sa.UniqueConstraint("record", "origin", "as_of", "result_hash", name="uq_verdicts_result"),
-)
-"""Append-only: the verdicts that were reached. `document` is the verdict's canonical JSON, `epoch` NULL without one."""

@@ -107,9 +107,14 @@ def unusable_path(path: Path) -> str | None:
         return f"{error.strerror}; check the path and its permissions"
 
 
-def _read_only(path: Path) -> str | None:
+def is_on_read_only_file_system(path: Path) -> bool:
+    """Whether a file that may not be there yet lies where nobody can write."""
     there = next(place for place in (path, *path.parents) if place.exists())
-    if os.statvfs(there).f_flag & os.ST_RDONLY:
+    return bool(os.statvfs(there).f_flag & os.ST_RDONLY)
+
+
+def _read_only(path: Path) -> str | None:
+    if is_on_read_only_file_system(path):
         return "its file system is read-only; mount it for writing, or name a file on another one"
     return None
 

@@ -61,8 +61,9 @@ class _Verbs(click.Group):
 def dispatcher() -> None:
     """Route AI research, log every attempt, judge decision records from the log.
 
-    Exit codes: 0 done, 1 the research didn't succeed, 2 bad usage, input or configuration, 5 database or flag server
-    unreachable, 70 crash, 130 interrupted; `verdict --gate` has its own, see its help.
+    Exit codes: 0 done, 1 done and not all is well (the research didn't succeed, a check failed, figures don't add up,
+    rows still wait), 2 bad usage, input or configuration, 5 database or flag server unreachable, 70 crash, 130
+    interrupted; `verdict --gate` has its own, see its help.
     """
 
 

@@ -79,12 +79,12 @@ def register_record(record: str, origin: str, *, dry_run: bool, as_json: bool) -
     from dispatcher.routing.policy import Policies
     from dispatcher.settings import load_settings
     from dispatcher.verdict.register import plan, register
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import open_database, read_database
 
     settings = load_settings()
     found = find_record(settings.adrs_dir, record)
     candidate = candidate_of(found, settings, Policies.load(settings.policies_dir))
-    engine = open_database(settings)
+    engine = (read_database if dry_run else open_database)(settings)
     try:
         done = (plan if dry_run else register)(found, candidate, Origin(origin), dt.datetime.now(dt.UTC), engine)
     finally:
@@ -151,13 +151,14 @@ def registration_text(done: Registering, *, dry_run: bool) -> str:
 
 def _print_records(records: list[Record], unreadable: list[InvalidRecord]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from dispatcher.cli.telemetry import page
 
     table = Table("record", "date", "status", "criteria", "title", box=box.SIMPLE)
     for record in records:
         criteria = ", ".join(item.id for item in record.acceptance.criteria) if record.acceptance else "none"
         table.add_row(record.id, record.date.isoformat(), record.status, criteria, record.title)
-    Console().print(table)
+    page().print(table)
     for error in unreadable:
         click.echo(f"error: {error}", err=True)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dispatcher.adr.document import Record
     from dispatcher.document.tree import Problem
     from dispatcher.errors import InvalidRecord
-    from dispatcher.verdict.decidability import Decidability
-    from dispatcher.verdict.linting import Linted
-    from dispatcher.verdict.rehearsal import Rehearsal
+    from dispatcher.verdict.chances.decidability import Decidability
+    from dispatcher.verdict.chances.linting import Linted
+    from dispatcher.verdict.chances.rehearsal import Rehearsal
 
 _LINE = re.compile(r"line (\d+): (.*)", re.DOTALL)
 _REFUSED = 2
@@ -36,7 +36,7 @@ def lint_records(records: tuple[str, ...], *, as_json: bool) -> int:
     from dispatcher.cli.progress_bar import progress_bar
     from dispatcher.routing.policy import Policies
     from dispatcher.settings import load_settings
-    from dispatcher.verdict.linting import lint
+    from dispatcher.verdict.chances.linting import lint
 
     settings = load_settings()
     around, unread = surroundings_of(settings, Policies.load(settings.policies_dir))
@@ -65,7 +65,7 @@ def simulate_record(record: str, *, as_json: bool) -> None:
     from dispatcher.adr.reader import find_record
     from dispatcher.cli.progress_bar import progress_bar
     from dispatcher.settings import load_settings
-    from dispatcher.verdict.rehearsal import rehearse
+    from dispatcher.verdict.chances.rehearsal import rehearse
 
     found = find_record(load_settings().adrs_dir, record)
     with progress_bar("simulating") as tell:
@@ -197,10 +197,11 @@ def _rehearsal_document(done: Rehearsal) -> dict[str, Any]:
 
 def _print_rehearsal(done: Rehearsal) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from dispatcher.cli.telemetry import page
+
+    console = page()
     click.echo(
         f"{done.record.id} on its own traffic, weekly looks for {done.weeks} weeks, α = {done.alpha:g} in epoch 1"
     )

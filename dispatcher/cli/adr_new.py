@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.option("--tenant", default="script", show_default=True, help="The tenant whose dispatches count.")
 @click.option("--source", default="own-log", show_default=True, help="Where its baseline is to be measured.")
 @click.option("--corrects", help="The record that this one corrects; it gets a banner, its text stays.")
-@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing.")
+@click.option(
+    "--supersedes", multiple=True, help="A record whose place this one takes, which then says so too; may be repeated."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be written, or changed; write nothing.")
 def new_record(  # noqa: PLR0913 - each one is an option
     *,
     title: str,
@@ -36,13 +39,14 @@ def new_record(  # noqa: PLR0913 - each one is an option
     tenant: str,
     source: str,
     corrects: str | None,
+    supersedes: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Begin a decision record: a MADR file with the four options, its sections and, with --candidate, its criteria."""
     import datetime as dt
 
-    from dispatcher.adr.reader import find_record, parse_record
-    from dispatcher.adr.template import Draft, Judged, corrected
+    from dispatcher.adr.reader import find_record
+    from dispatcher.adr.template import Draft, Judged
     from dispatcher.settings import load_settings
 
     settings = load_settings()
@@ -52,14 +56,10 @@ def new_record(  # noqa: PLR0913 - each one is an option
         date=dt.datetime.now(dt.UTC).date(),
         deciders=deciders or ("nobody yet",),
         corrects=None if corrects is None else find_record(settings.adrs_dir, corrects),
+        supersedes=tuple(find_record(settings.adrs_dir, name) for name in dict.fromkeys(supersedes)),
         judged=None if candidate is None else Judged(_feature(settings), candidate, control, tenant, source),
     )
-    path = settings.adrs_dir / draft.file_name
-    parse_record(draft.text.encode(), path)  # what can't be read isn't written
-    files = {path: draft.text}
-    if draft.corrects is not None:
-        files[draft.corrects.path] = corrected(draft.corrects, draft)
-    _write(draft, files, dry_run=dry_run)
+    _write(draft, _files(draft, settings.adrs_dir), dry_run=dry_run)
 
 
 @click.command("schema")
@@ -90,7 +90,39 @@ def _next(settings: Settings, prefix: str) -> str:
         raise InvalidRecord(prefix, [str(error)]) from None
 
 
+def _files(draft: Draft, directory: Path) -> dict[Path, str]:
+    """The new record and every older one that it changes. Raises InvalidRecord for what couldn't be read again."""
+    from dispatcher.adr.reader import parse_record
+    from dispatcher.adr.template import corrected, superseded
+    from dispatcher.errors import InvalidRecord
+
+    files = {directory / draft.file_name: draft.text}
+    if draft.corrects is not None:
+        files[draft.corrects.path] = corrected(draft.corrects, draft)
+    for old in draft.supersedes:
+        files[old.path] = superseded(old, draft)
+        if parse_record(files[old.path].encode(), old.path).superseded_by != draft.id:
+            raise InvalidRecord(
+                old.id, [f"its status isn't a line of its own: write superseded_by: {draft.id} by hand"]
+            )
+    for path, text in files.items():
+        parse_record(text.encode(), path)  # what can't be read isn't written
+    return files
+
+
+def _difference(file: Path, text: str) -> str:
+    """What would change of a file, as a unified diff; the whole text of a new one."""
+    from difflib import unified_diff
+
+    if not file.exists():
+        return f"would write {file.name}:\n{text}"
+    before = file.read_text(encoding="utf-8").replace("\r\n", "\n")
+    lines = unified_diff(before.splitlines(), text.splitlines(), file.name, file.name, lineterm="")
+    return f"would change {file.name}:\n" + "\n".join(lines)
+
+
 def _write(draft: Draft, files: dict[Path, str], *, dry_run: bool) -> None:
+    from dispatcher.document.whole_file import replace_file
     from dispatcher.errors import InvalidRecord
 
     path = next(iter(files))
@@ -99,10 +131,10 @@ def _write(draft: Draft, files: dict[Path, str], *, dry_run: bool) -> None:
         raise InvalidRecord(draft.id, [f"is taken by {', '.join(taken)}"])
     for file, text in files.items():
         if dry_run:
-            click.echo(f"would write {file.name}:\n{text}")
+            click.echo(_difference(file, text))
             continue
         try:
-            file.write_text(text, encoding="utf-8")
+            replace_file(file, text)
         except OSError as error:
             raise InvalidRecord(file.name, [f"can't be written: {error.strerror}"]) from None
         click.echo(f"wrote {file.name}")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from dispatcher.adr.criterion import Criterion
     from dispatcher.adr.document import Record
     from dispatcher.settings import Settings
-    from dispatcher.verdict.pin import Pin
-    from dispatcher.verdict.sources import Source
+    from dispatcher.verdict.pinning.pin import Pin
+    from dispatcher.verdict.pinning.sources import Source
 
 
 @click.command("pin")
@@ -30,7 +30,7 @@ def pin_baselines(record: str, criteria: tuple[str, ...], *, dry_run: bool, as_j
     """
     from dispatcher.adr.reader import find_record
     from dispatcher.settings import load_settings
-    from dispatcher.verdict.sources import read_sources
+    from dispatcher.verdict.pinning.sources import read_sources
 
     settings = load_settings()
     found = find_record(settings.adrs_dir, record)
@@ -40,7 +40,7 @@ def pin_baselines(record: str, criteria: tuple[str, ...], *, dry_run: bool, as_j
         pin, written = _pin(settings, found, name, sources)
         pins.append((pin, sorted(path.name for path in written)))
         if not dry_run:
-            from dispatcher.verdict.pin_writing import write
+            from dispatcher.verdict.pinning.writing import write
 
             write(written)
             found = find_record(settings.adrs_dir, record)
@@ -75,8 +75,8 @@ def _pin(settings: Settings, record: Record, name: str, sources: dict[str, Sourc
 
     from dispatcher.cli.adr_rooms import url_of
     from dispatcher.verdict.measurement.source_rows import source_rows
-    from dispatcher.verdict.pin import pin_of, pinnable
-    from dispatcher.verdict.pin_writing import files_of
+    from dispatcher.verdict.pinning.pin import pin_of, pinnable
+    from dispatcher.verdict.pinning.writing import files_of
 
     criterion = _criterion(record, name)
     baseline, source = pinnable(record, criterion, sources)

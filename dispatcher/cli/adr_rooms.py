@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from dispatcher.adr.surroundings import Surroundings
     from dispatcher.routing.policy import Policies
     from dispatcher.settings import Settings
+    from dispatcher.verdict.pinning.sources import Source
     from dispatcher.verdict.register import Candidate
-    from dispatcher.verdict.sources import Source
 
 _OWN_LOG = "DISPATCHER_DATABASE_URL"
 """The one variable with a default."""
+_FIRST_TO_SEE_A_DAY = 14
+"""Hours that the easternmost clocks are ahead of UTC: what is dated there isn't of the future."""
 
 
 def surroundings_of(settings: Settings, policies: Policies) -> tuple[Surroundings, str | None]:
@@ -23,10 +25,12 @@ def surroundings_of(settings: Settings, policies: Policies) -> tuple[Surrounding
 
     A log that isn't there yet has no rows. Raises InvalidPolicy and InvalidRecord.
     """
+    import datetime as dt
+
     from dispatcher.adr.reader import read_records
     from dispatcher.adr.surroundings import Surroundings
     from dispatcher.audit.conversation import GRACE
-    from dispatcher.verdict.sources import read_sources
+    from dispatcher.verdict.pinning.sources import read_sources
 
     records, _ = read_records(settings.adrs_dir)
     sources = read_sources(settings.policies_dir)
@@ -40,6 +44,7 @@ def surroundings_of(settings: Settings, policies: Policies) -> tuple[Surrounding
         pinnable_features=frozenset(source.feature for source in sources.values() if source.feature is not None),
         log_was_read=unread is None,
         sources=frozenset(sources),
+        today=(dt.datetime.now(dt.UTC) + dt.timedelta(hours=_FIRST_TO_SEE_A_DAY)).date(),
     )
     return around, unread
 
@@ -72,10 +77,11 @@ def candidate_of(record: Record, settings: Settings, policies: Policies) -> Cand
     """What a registration must know. Raises InvalidRecord where the candidate isn't a registered variant."""
     from dispatcher.errors import InvalidRecord
     from dispatcher.verdict.register import Candidate
+    from dispatcher.wiring.prompts import with_prompts
 
     if record.acceptance is None:
         raise InvalidRecord(record.id, ["says `acceptance: none`: there is nothing to judge"])
-    variant = policies.variants.get(record.acceptance.candidate.variant)
+    variant = with_prompts(policies).variants.get(record.acceptance.candidate.variant)
     around, _ = surroundings_of(settings, policies)
     return Candidate(hash="" if variant is None else variant.hash, around=around)
 

@@ -150,8 +150,8 @@ def _judge(console: Console, settings: Settings, engine: Engine) -> None:
     from dispatcher.adr.reader import find_record
     from dispatcher.audit.record import Origin
     from dispatcher.cli.demo_report import heading
-    from dispatcher.verdict.prose import as_text
     from dispatcher.verdict.reach import reach_verdict
+    from dispatcher.verdict.report.prose import as_text
 
     record = find_record(settings.adrs_dir, RECORD)
     verdict = reach_verdict(record, Origin.SIMULATED, dt.datetime.now(dt.UTC), engine)

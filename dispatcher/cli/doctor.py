@@ -28,7 +28,7 @@ def doctor(*, as_json: bool) -> int:
 
     settings = load_settings()
     checks = check_database(settings.database_url.get_secret_value(), lambda: dt.datetime.now(dt.UTC))
-    checks += [check_spool(settings, dt.datetime.now(dt.UTC)), *check_policies(settings), check_flags(settings)]
+    checks += [*check_spool(settings, dt.datetime.now(dt.UTC)), *check_policies(settings), check_flags(settings)]
     if as_json:
         import json
         from dataclasses import asdict

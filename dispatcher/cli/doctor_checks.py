@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dispatcher.audit.checkup import Check
+    from dispatcher.audit.gap_file import Gap
+    from dispatcher.audit.spool_table import SpoolStatus
     from dispatcher.settings import Settings
 
 
-def check_spool(settings: Settings, now: dt.datetime) -> Check:
-    """Whether the spool can take rows while the database is away, and what waits in it."""
+def check_spool(settings: Settings, now: dt.datetime) -> Iterator[Check]:
+    """Whether the spool can take rows while the database is away, what it holds, and what it could never take."""
     from dispatcher.audit.checkup import Check, Outcome
     from dispatcher.errors import DispatcherError
     from dispatcher.wiring.doors import log_spool
@@ -22,28 +24,56 @@ def check_spool(settings: Settings, now: dt.datetime) -> Check:
     directory = settings.log_spool_dir
     if (problem := _why_not_writable(directory)) is not None:
         fix = "make it writable, or name another with DISPATCHER_SPOOL_DIR"
-        return Check("spool", Outcome.FAIL, f"{directory}: {problem}", fix)
+        yield Check("spool", Outcome.FAIL, f"{directory}: {problem}", fix)
+        return
     try:
-        status = log_spool(settings).status()
+        spool = log_spool(settings)
+        status, gaps = spool.status(), spool.gaps()
     except DispatcherError as error:
-        return Check(
-            "spool", Outcome.FAIL, str(error), "see the file; what is in it are rows that the log doesn't have"
-        )
-    waits = (
-        f"{status.waiting} rows wait" if status.oldest is None else f"{status.waiting} rows wait since {status.oldest}"
-    )
-    finding = f"{directory}: {waits}, {status.quarantined} are set aside, {status.refused} were refused"
-    full = status.bytes >= settings.spool_max_bytes
-    if full or (status.oldest is not None and now - status.oldest >= dt.timedelta(hours=settings.spool_max_age_h)):
-        return Check(
-            "spool",
-            Outcome.FAIL,
-            f"{finding}; it takes no more",
-            "bring the database back, then: dispatcher logs drain",
-        )
-    if status.waiting or status.quarantined:
+        fix = "see the file; what is in it are rows that the log doesn't have"
+        yield Check("spool", Outcome.FAIL, str(error), fix)
+        return
+    yield _of_waiting(status, settings, now)
+    yield _of_gaps(gaps)
+
+
+def _of_waiting(status: SpoolStatus, settings: Settings, now: dt.datetime) -> Check:
+    from dispatcher.audit.checkup import Check, Outcome
+
+    age = None if status.oldest is None else now - status.oldest
+    waits = f"{status.waiting} rows wait" + ("" if age is None else f", the oldest for {_for_people(age)}")
+    finding = f"{settings.log_spool_dir}: {waits}, {status.quarantined} are set aside, {status.refused} were refused"
+    too_old = age is not None and age >= dt.timedelta(hours=settings.spool_max_age_h)
+    if too_old or status.bytes >= settings.spool_max_bytes:
+        fix = "bring the database back, then: dispatcher logs drain"
+        return Check("spool", Outcome.FAIL, f"{finding}; it takes no more", fix)
+    if status.quarantined:
+        fix = "the log will never have them by itself; see why: dispatcher logs status, then: "
+        return Check("spool", Outcome.FAIL, finding, f"{fix}dispatcher logs drain --quarantined")
+    if status.waiting:
         return Check("spool", Outcome.WARN, finding, "run: dispatcher logs drain; see: dispatcher logs status")
+    if status.refused:
+        fix = (
+            "it was full: see why the database was away for so long, or raise DISPATCHER_SPOOL_MAX_BYTES or _MAX_AGE_H"
+        )
+        return Check("spool", Outcome.WARN, finding, fix)
     return Check("spool", Outcome.OK, finding)
+
+
+def _of_gaps(gaps: Sequence[Gap]) -> Check:
+    from dispatcher.audit.checkup import Check, Outcome
+
+    if not gaps:
+        return Check("gaps", Outcome.OK, "none of this host waits for the database")
+    dispatches, since = sum(gap.dispatches for gap in gaps), min(gap.began_at for gap in gaps)
+    finding = f"{dispatches} dispatches since {since:%Y-%m-%d %H:%M} UTC have no row, and the database doesn't know"
+    fix = "a verdict over that time must be INVALID, and isn't until you run: dispatcher logs drain"
+    return Check("gaps", Outcome.FAIL, finding, fix)
+
+
+def _for_people(age: dt.timedelta) -> str:
+    minutes = int(age.total_seconds()) // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"  # noqa: PLR2004 - of an hour
 
 
 def check_policies(settings: Settings) -> Iterator[Check]:

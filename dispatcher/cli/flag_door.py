@@ -92,11 +92,11 @@ def _seen(settings: Settings, flag: str, limit: int) -> list[Seen]:
     from dispatcher.audit.engine import open_existing
     from dispatcher.audit.flag_changes import FlagChanges
     from dispatcher.routing.flag_editing.history import Seen
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import read_database
 
     if open_existing(settings.database_url.get_secret_value()) is None:
         return []
-    database = open_database(settings)
+    database = read_database(settings)
     try:
         rows = FlagChanges(database).history(flag, source_of(settings), limit)
     finally:

@@ -52,11 +52,11 @@ def export(
 
     from dispatcher.settings import load_settings
     from dispatcher.telemetry import exporter
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import read_database
 
     order = _order(form, origin, (since, until), rows_per_part)
     now = dt.datetime.now(dt.UTC)
-    engine = open_database(load_settings())
+    engine = read_database(load_settings())
     try:
         if dry_run:
             rows = exporter.count(engine, order, now=now)
@@ -91,4 +91,6 @@ def export_text(report: ExportReport) -> str:
     lines = [f"{parts}; counts and sums are those of the log"]
     if report.left:
         lines.append(f"{number(report.left)} rows ended or came in behind it; a new export has them")
+    if report.gone:
+        lines.append(f"{number(report.gone)} of them are in the log no longer")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from dispatcher.cli.telemetry import number
 if TYPE_CHECKING:
     import datetime as dt
 
-    from dispatcher.audit.retention import Needed, RetentionReport
+    from dispatcher.audit.retention import RetentionReport
 
 
 @click.command("retention")
@@ -43,7 +43,7 @@ def retention(older_than: str | None, *, force: bool, dry_run: bool, as_json: bo
     else:
         click.echo(retention_text(report, dry_run=dry_run))
     if report.needed:
-        raise StillNeeded(needed_text(report.needed))
+        raise StillNeeded(needed_text(report))
 
 
 def retention_document(report: RetentionReport, *, dry_run: bool) -> dict[str, Any]:
@@ -80,16 +80,15 @@ def retention_text(report: RetentionReport, *, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def needed_text(needed: tuple[Needed, ...]) -> str:
-    """Why no row was deleted."""
+def needed_text(report: RetentionReport) -> str:
+    """Why no row was deleted, or no further one."""
+    left = "no row of the log was deleted" if report.rows == 0 else "the other rows of the log were left"
     reasons = [
         f"{number(one.rows)} of them since {one.evidence.since:%Y-%m-%d} are evidence of {one.evidence.record}"
         + ("" if one.evidence.origin is None else f" ({one.evidence.origin})")
-        for one in needed
+        for one in report.needed
     ]
-    return (
-        f"no row of the log was deleted: {'; '.join(reasons)}; keep rows for longer, close the record, or use --force"
-    )
+    return f"{left}: {'; '.join(reasons)}; keep rows for longer, close the record, or use --force"
 
 
 def _duration(text: str) -> dt.timedelta:

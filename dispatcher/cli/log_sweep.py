@@ -10,7 +10,7 @@ from dispatcher.cli.progress_bar import progress_bar
 from dispatcher.cli.telemetry import number, page
 
 if TYPE_CHECKING:
-    from dispatcher.dispatch.sweep_report import RowsReport
+    from dispatcher.dispatch.sweep_report import CostsReport, RowsReport
     from dispatcher.paths.managed.sweep import SweepReport
 
 _MOST_SHOWN = 50
@@ -28,7 +28,8 @@ def sweep(days: int, *, dry_run: bool, as_json: bool) -> None:
     A row becomes `lost`, with the usage and cost that its session still tells. Left alone are attempts under way, and
     for DISPATCHER_SWEEP_PATIENCE_S what can't be seen from here: processes of other hosts and containers, and sessions
     of a provider that can't be asked. Of the sessions those are left that a conversation may still go on in, and every
-    one whose row isn't in this log.
+    one whose row isn't in this log. A row that ended before its session was at rest, and so without a cost, gets it as
+    an adjustment.
     """
     import asyncio
     import datetime as dt
@@ -36,7 +37,7 @@ def sweep(days: int, *, dry_run: bool, as_json: bool) -> None:
 
     from dispatcher.errors import DispatcherError
     from dispatcher.settings import load_settings
-    from dispatcher.wiring.upkeep import sweep_rows, sweep_sessions
+    from dispatcher.wiring.upkeep import complete_costs, sweep_rows, sweep_sessions
 
     settings, now = load_settings(), dt.datetime.now(dt.UTC)
     with progress_bar("sweeping the log") as on_progress:
@@ -47,24 +48,30 @@ def sweep(days: int, *, dry_run: bool, as_json: bool) -> None:
     except DispatcherError as error:
         # What was done with the rows is told all the same.
         failure = error
+    costs = asyncio.run(complete_costs(settings, dry_run=dry_run))
     if as_json:
-        click.echo(json.dumps(sweep_document(rows, sessions, dry_run=dry_run), indent=2))
+        click.echo(json.dumps(sweep_document(rows, sessions, costs, dry_run=dry_run), indent=2))
     else:
         _print_rows(rows, dry_run=dry_run)
         if sessions is not None:
             click.echo(sessions_text(sessions, dry_run=dry_run))
+        if costs is not None:
+            click.echo(costs_text(costs, dry_run=dry_run))
     if failure is not None:
         raise failure
 
 
-def sweep_document(rows: RowsReport, sessions: SweepReport | None, *, dry_run: bool) -> dict[str, Any]:
-    """A sweep's report as JSON holds it; `sessions` is null where the provider couldn't be asked."""
+def sweep_document(
+    rows: RowsReport, sessions: SweepReport | None, costs: CostsReport | None, *, dry_run: bool
+) -> dict[str, Any]:
+    """A sweep's report as JSON holds it; `sessions` and `costs` are null where the provider couldn't be asked."""
     from dataclasses import asdict
 
     return {
         "dry_run": dry_run,
         "rows": asdict(rows),
         "sessions": None if sessions is None else asdict(sessions),
+        "costs": None if costs is None else asdict(costs),
     }
 
 
@@ -75,6 +82,14 @@ def sessions_text(report: SweepReport, *, dry_run: bool) -> str:
         f"{len(report.looked_at)} sessions looked at: {len(report.stopped)} {verb} stopped and archived, "
         f"{len(report.archived)} {verb} archived, {len(report.left)} left alone, {len(report.failed)} failed"
     )
+
+
+def costs_text(report: CostsReport, *, dry_run: bool) -> str:
+    """What became of the rows without a cost, for a person to read."""
+    verb = "would get their cost" if dry_run else "got their cost"
+    lines = [f"{number(len(report.completed))} ended rows {verb} from their sessions"]
+    lines += [f"{number(n)} left without: {reason.replace('_', ' ')}" for reason, n in report.left.items()]
+    return "; ".join(lines)
 
 
 def rows_text(report: RowsReport, *, dry_run: bool) -> str:

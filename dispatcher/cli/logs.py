@@ -46,16 +46,15 @@ def import_rows(file: Path | None, map_file: Path | None, source: str | None, *,
 
     from dispatcher.settings import load_settings
     from dispatcher.telemetry.importer import import_lines
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import database_to_import
 
     settings = load_settings()
-    with _to_import(file, map_file, source, settings) as (subject, column_map, lines):
-        engine = open_database(settings)
-        try:
-            with progress_bar(f"importing {subject}") as on_progress:
-                report = import_lines(engine, column_map, lines, subject, dry_run=dry_run, on_progress=on_progress)
-        finally:
-            engine.dispose()
+    with (
+        _to_import(file, map_file, source, settings) as (subject, column_map, lines),
+        database_to_import(settings, dry_run=dry_run) as engine,
+        progress_bar(f"importing {subject}") as on_progress,
+    ):
+        report = import_lines(engine, column_map, lines, subject, dry_run=dry_run, on_progress=on_progress)
     if as_json:
         click.echo(json.dumps(import_document(report, subject, dry_run=dry_run), indent=2, ensure_ascii=False))
     else:
@@ -71,7 +70,7 @@ def _to_import(
     from dispatcher.telemetry.import_map import read_map
     from dispatcher.telemetry.importer import open_lines
     from dispatcher.telemetry.table_lines import open_table
-    from dispatcher.verdict.sources import read_sources
+    from dispatcher.verdict.pinning.sources import read_sources
 
     if source is None:
         if file is None or map_file is None:
@@ -111,10 +110,10 @@ def summarise(origin: str | None, *, as_json: bool) -> None:
     from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import sql_text
     from dispatcher.telemetry.summary import summary, summary_statement
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import read_database
 
     chosen = None if origin is None else Origin(origin)
-    engine = open_database(load_settings())
+    engine = read_database(load_settings())
     try:
         with reading(engine) as connection:
             rows = summary(connection, chosen)

@@ -47,7 +47,7 @@ def check(origin: str | None, *, as_json: bool) -> int:
     from dispatcher.telemetry.reconciling import reconcile
     from dispatcher.telemetry.repricing import tie_out
 
-    with _log_and_prices() as (engine, table), progress_bar("adding up") as on_progress:
+    with _log_and_prices(writes=False) as (engine, table), progress_bar("adding up") as on_progress:
         tied = tie_out(engine, table, origin=_chosen(origin), on_progress=on_progress)
         sessions = reconcile(engine, origin=_chosen(origin), dry_run=True)
     if as_json:
@@ -73,7 +73,7 @@ def reprice(origin: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     from dispatcher.telemetry import repricing
 
-    with _log_and_prices() as (engine, table), progress_bar("pricing") as on_progress:
+    with _log_and_prices(writes=not dry_run) as (engine, table), progress_bar("pricing") as on_progress:
         done = repricing.reprice(engine, table, origin=_chosen(origin), dry_run=dry_run, on_progress=on_progress)
     if as_json:
         click.echo(json.dumps({"dry_run": dry_run, **asdict(done)}, indent=2))
@@ -94,7 +94,7 @@ def reconcile(origin: str | None, *, dry_run: bool, as_json: bool) -> None:
 
     from dispatcher.telemetry import reconciling
 
-    with _log_and_prices() as (engine, _):
+    with _log_and_prices(writes=not dry_run) as (engine, _):
         done = reconciling.reconcile(engine, origin=_chosen(origin), dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(session_document(done, dry_run=dry_run), indent=2))
@@ -163,14 +163,14 @@ def _chosen(origin: str | None) -> Origin | None:
 
 
 @contextmanager
-def _log_and_prices() -> Iterator[tuple[Engine, PriceTable]]:
+def _log_and_prices(*, writes: bool) -> Iterator[tuple[Engine, PriceTable]]:
     from dispatcher.prices import PriceTable
     from dispatcher.settings import load_settings
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import open_database, read_database
 
     settings = load_settings()
     table = PriceTable.load(settings.policies_dir / "prices.yml")
-    engine = open_database(settings)
+    engine = open_database(settings) if writes else read_database(settings)
     try:
         yield engine, table
     finally:

@@ -73,13 +73,13 @@ def distribution(feature: str, origin: str, by: str, since: dt.timedelta | None,
     from dispatcher.settings import load_settings
     from dispatcher.telemetry import distribution as report
     from dispatcher.telemetry.connection import reading
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import read_database
 
     until = dt.datetime.now(dt.UTC)
     selection = report.Selection(
         feature=feature, origin=Origin(origin), since=None if since is None else until - since, until=until
     )
-    engine = open_database(load_settings())
+    engine = read_database(load_settings())
     try:
         with reading(engine) as connection:
             rows = report.distribution(connection, selection, report.By(by))
@@ -114,13 +114,13 @@ def failures(feature: str, origin: str, since: dt.timedelta | None, *, as_json: 
     from dispatcher.telemetry import failures as report
     from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import Selection, sql_text
-    from dispatcher.wiring.doors import open_database
+    from dispatcher.wiring.doors import read_database
 
     until = dt.datetime.now(dt.UTC)
     selection = Selection(
         feature=feature, origin=Origin(origin), since=None if since is None else until - since, until=until
     )
-    engine = open_database(load_settings())
+    engine = read_database(load_settings())
     try:
         with reading(engine) as connection:
             found = report.failures(connection, selection)

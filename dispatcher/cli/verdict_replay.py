@@ -17,62 +17,96 @@ if TYPE_CHECKING:
     from dispatcher.adr.document import Record
     from dispatcher.audit.record import Origin
     from dispatcher.settings import Settings
-    from dispatcher.verdict.judge import Verdict
+    from dispatcher.verdict.judgement.judge import Verdict
 
 DIFFERS = 4
 """The exit code of a stored verdict that comes out differently: as INVALID."""
 
 
 def verify(path: Path, settings: Settings, engine: Engine) -> int:
-    """Reach every verdict of a file again, from the same record and as of the same moment, and say what differs.
+    """Reach every verdict of a file again, by the criteria that it holds and as of its moment, and say what differs.
 
-    Exits 0 where nothing does. Raises InvalidInput for a file that holds no verdict, InvalidRecord and
-    SourceUnreachable.
+    Exits 0 where nothing does, whether or not the record's criteria have changed since, which is said; a title that
+    isn't the record's is a difference. Raises InvalidInput for a file that holds no verdict of the past, InvalidRecord
+    and SourceUnreachable.
     """
     differing = False
     for document in _documents(path):
-        found = _compared(document, settings.adrs_dir, engine)
+        found = [*_compared(document, engine), *_other_title(document, settings.adrs_dir)]
         name = f"{document['record']} as of {document['as_of']}"
-        if not found:
-            click.echo(f"identical: {name}, {document['verdict']}")
-            continue
-        differing = True
-        click.echo(f"differs: {name}")
-        for line in found:
+        click.echo(f"differs: {name}" if found else f"identical: {name}, {document['verdict']}")
+        for line in [*found, *_changed_since(document, settings.adrs_dir)]:
             click.echo(f"  {line}")
+        differing = differing or bool(found)
     return DIFFERS if differing else 0
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
+    import datetime as dt
+
+    from dispatcher.audit.record import Origin
     from dispatcher.errors import InvalidInput
     from dispatcher.verdict.history import moment_of
 
     try:
-        read = json.loads(path.read_bytes())
-        documents = read if isinstance(read, list) else [read]
+        read = json.loads(path.read_bytes(), object_pairs_hook=_each_key_once)
+        documents = read if isinstance(read, list) and read else [read]
+        now = dt.datetime.now(dt.UTC)
+        if any(moment_of(document) > now for document in documents):
+            raise InvalidInput(str(path), ["is no verdict of the past: its as_of lies in the future"])
         for document in documents:
-            moment_of(document)
-            _ = (document["record"], document["origin"], document["verdict"], document["hashes"]["record"])
+            Origin(document["origin"])
+            for key in ("record", "record_title", "origin", "verdict", "criteria"):
+                _ = document[key] + ""
+            _ = (document["hashes"]["record"], document["pinned"].items())
     except OSError as error:
         raise InvalidInput(str(path), [f"can't be read: {error.strerror}"]) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         needed = "is no verdict as `dispatcher verdict --json` prints it, or as the table `verdicts` holds it"
         raise InvalidInput(str(path), [needed]) from None
     return documents
 
 
-def _compared(document: dict[str, Any], directory: Path, engine: Engine) -> list[str]:
-    from dispatcher.adr.reader import find_record
-    from dispatcher.audit.record import Origin
-    from dispatcher.verdict.history import differences, moment_of
-    from dispatcher.verdict.reach import reach_verdict
-    from dispatcher.verdict.report import as_document
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are there once: of two, one reader takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
-    record = find_record(directory, document["record"])
-    if record.block_hash != document["hashes"]["record"]:
-        return [f"the record has changed since: its block is {record.block_hash}, then {document['hashes']['record']}"]
-    verdict = reach_verdict(record, Origin(document["origin"]), moment_of(document), engine)
-    return differences(document, json.loads(json.dumps(as_document(verdict))))
+
+def _other_title(document: dict[str, Any], directory: Path) -> list[str]:
+    """Where the record's own title is another one; what can't be read is said by `_changed_since`."""
+    from dispatcher.adr.reader import find_record
+    from dispatcher.errors import InvalidRecord
+
+    try:
+        title = find_record(directory, document["record"]).title
+    except InvalidRecord:
+        return []
+    held = document["record_title"]
+    return [] if title == held else [f"record_title: {json.dumps(held)} in the file, {json.dumps(title)} in the record"]
+
+
+def _compared(document: dict[str, Any], engine: Engine) -> list[str]:
+    from dispatcher.verdict.history import differences
+    from dispatcher.verdict.replay import reach_again
+    from dispatcher.verdict.report.document import as_document
+
+    return differences(document, json.loads(json.dumps(as_document(reach_again(document, engine)))))
+
+
+def _changed_since(document: dict[str, Any], directory: Path) -> list[str]:
+    """Whether the record's file still states these criteria, in words where it doesn't."""
+    from dispatcher.adr.reader import find_record
+    from dispatcher.errors import InvalidRecord
+
+    then = document["hashes"]["record"]
+    try:
+        now = find_record(directory, document["record"]).block_hash
+    except InvalidRecord as error:
+        return [f"the record's file can't be compared with what was judged: {error}"]
+    return [] if now == then else [f"the record has changed since: its block is {now}, {then} was judged"]
 
 
 def shower(settings: Settings, candidate: str | None) -> Callable[[Record, Origin, dt.datetime, Engine], Verdict]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dispatcher.action.decision import Decision
 from dispatcher.action.event import AttemptFinished, AttemptStarted
 from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
+from dispatcher.audit.doubts import RowInDoubt
 from dispatcher.audit.record import AttemptOpening, Kept
 from dispatcher.dispatch.breaker import Health, Permit
 from dispatcher.dispatch.conversation import seed_for
@@ -29,6 +30,12 @@ CANCELLED = Outcome(
     ended_by=EndedBy.CANCEL,
     error_type=ErrorType.CANCELLED,
     error="the caller cancelled",
+)
+_REFUSED = Outcome(
+    status=Status.ERROR,
+    ended_by=EndedBy.FAILURE,
+    error_type=ErrorType.LOG_UNAVAILABLE,
+    error="the action was refused, since the database didn't say that it has the row",
 )
 
 
@@ -53,7 +60,10 @@ class Attempt:
         self._observer = self._new_observer()
 
     async def open(self) -> None:
-        """Commit the row, with its claims. Raises LogUnavailable and the errors of a refused claim."""
+        """Commit the row, with its claims, in the time that the action has left.
+
+        Raises LogUnavailable and the errors of a refused claim.
+        """
         action = self._commission.action
         request_hash = None if action.idempotency_key is None else action.request_hash
         try:
@@ -63,7 +73,11 @@ class Attempt:
                 room=self._commission.room,
                 # A gap counts dispatches, and one whose fallback can't be logged has its first attempt's answer.
                 fail_open=self._parts.router.policies.fail_open and self.opening.attempt == 1,
+                within_s=self._left_s(),
             )
+        except RowInDoubt:
+            await self.close(_REFUSED, perhaps_refused=True)
+            raise
         except asyncio.CancelledError:
             # The log has settled it: the row is there and ends now, or it was refused and there is none to end.
             await self.close(CANCELLED, perhaps_refused=True)
@@ -100,6 +114,9 @@ class Attempt:
             if not perhaps_refused:
                 logger.error("row %s stays open, its ending could not be written: %s", self.opening.log_id, error)  # noqa: TRY400
         else:
+            if self._parts.sweep is not None and ended.seen.session is not None and ended.seen.cost_nanousd is None:
+                # What the session tells once it is at rest is appended then.
+                self._parts.sweep.again()
             self._commission.tell(
                 AttemptFinished(
                     log_id=self.opening.log_id,
@@ -124,9 +141,8 @@ class Attempt:
         )
 
     async def _in_time(self) -> Outcome:
-        left_s = (self._commission.deadline_ns - time.monotonic_ns()) / 1e9
         try:
-            async with asyncio.timeout(left_s) as deadline:
+            async with asyncio.timeout(self._left_s()) as deadline:
                 return await self._through_the_gate()
         except Barred as barred:
             return barred.outcome
@@ -149,6 +165,9 @@ class Attempt:
                 error_stage=None if self._queued_ns is None else ErrorStage.QUEUE,
                 error=f"no answer within the deadline of {self.decision.deadline_s:g} s",
             )
+
+    def _left_s(self) -> float:
+        return (self._commission.deadline_ns - time.monotonic_ns()) / 1e9
 
     async def _through_the_gate(self) -> Outcome:
         path = self.decision.path

@@ -28,8 +28,8 @@ class Parts:
     """What a dispatcher is made of.
 
     `recall` knows what conversations were assigned before. `settle` waits for what the running event loop's attempts
-    left to wind down at the provider. `sweep` gives up what earlier processes left open; None in a forked child, whose
-    parent does.
+    left to wind down at the provider. `sweep` gives up what earlier processes left open, and completes costs; None in a
+    forked child, whose parent does.
     """
 
     router: Router

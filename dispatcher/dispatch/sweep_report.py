@@ -51,6 +51,35 @@ class GivenUp:
     usage_unavailable_reason: str | None = None
 
 
+class Uncosted(StrEnum):
+    """Why a row gets no cost, although its session could be read."""
+
+    COMPLETED_MEANWHILE = "completed_meanwhile"
+    """Another program was first."""
+
+    USAGE_INCOMPLETE = "usage_incomplete"
+    """What it told of its requests isn't what it counted."""
+    NO_PRICE = "no_price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A row whose cost became known; with a dry run, one whose cost would. In nano-dollars."""
+
+    log_id: str
+    tenant: str
+    session_id: str
+    cost_nanousd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostsReport:
+    """What became of the ended rows that lacked a cost: those that have one now, and how many are left, by reason."""
+
+    completed: tuple[Completed, ...]
+    left: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsReport:
     """What a sweep did with the overdue rows: those that it gave up, and how many it left, by reason."""

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from dispatcher.action.decision import PathName
 from dispatcher.action.observation import Call
 from dispatcher.audit.owner import Life
 from dispatcher.audit.record import Origin
 from dispatcher.audit.sweeper import Sweeper
-from dispatcher.audit.swept import OpenRow, SweptEnding, is_ripe
+from dispatcher.audit.swept import CountedBefore, OpenRow, SweptEnding, is_ripe
+from dispatcher.dispatch.blocking import Blocking
 from dispatcher.dispatch.rows import swept_ending_of
 from dispatcher.dispatch.sweep_report import GivenUp, Left, RowsReport, Unread
 from dispatcher.paths.managed.salvage import LeftSession, Salvage, Unsalvageable
@@ -24,7 +25,6 @@ from dispatcher.paths.managed.session import Failed
 from dispatcher.paths.sums import SessionTotals
 from dispatcher.prices import PriceTable
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 8
@@ -40,6 +40,10 @@ class Sessions(Protocol):
 
     async def salvage(self, left: LeftSession, prices: PriceTable) -> Salvage | Unsalvageable:
         """Stop, archive and read a session."""
+        ...
+
+    async def read_at_rest(self, left: LeftSession, prices: PriceTable) -> Salvage | Unsalvageable:
+        """Read a session in which nothing runs any more, and leave it as it is."""
         ...
 
 
@@ -74,29 +78,38 @@ class RowSweep:
         self._provider = provider
         self._prices = prices
         self._patience = patience
+        self._blocking = Blocking("audit-sweep")
         self._given_up: list[GivenUp] = []
         self._left: Counter[str] = Counter()
 
     async def run(
         self, *, dry_run: bool = False, on_progress: Callable[[float], None] = lambda _done: None
     ) -> RowsReport:
-        """Sweep once; `on_progress` is told how much is done, from 0 to 1.
+        """Sweep once, and give the sweeper's connection back; `on_progress` is told how much is done, from 0 to 1.
 
-        Raises LogUnavailable; what was done until then stays.
+        Raises LogUnavailable; what was done until then stays. It can't be run again.
         """
-        total, seen = await _to_its_end(self._sweeper.count), 0
+        try:
+            await self._run(on_progress, dry_run=dry_run)
+        finally:
+            # What hangs is left to itself, with its connection.
+            if self._blocking.shutdown():
+                self._sweeper.release()
+        if self._given_up and not dry_run:
+            logger.warning("%d rows were given up for lost: nobody ends them any more", len(self._given_up))
+        return RowsReport(given_up=tuple(self._given_up), left=dict(sorted(self._left.items())))
+
+    async def _run(self, on_progress: Callable[[float], None], *, dry_run: bool) -> None:
+        total, seen = await self._blocking.done(self._sweeper.count), 0
         pages = self._sweeper.overdue()
-        while (page := await _to_its_end(next, pages, None)) is not None:
-            ripe = await _to_its_end(self._ripe, page)
+        while (page := await self._blocking.done(next, pages, None)) is not None:
+            ripe = await self._blocking.done(self._ripe, page)
             if dry_run:
                 self._given_up += [_given_up(row, life) for row, life in ripe]
             else:
                 await self._sweep(ripe)
             seen += len(page)
             on_progress(min(1.0, seen / max(total, 1)))
-        if self._given_up and not dry_run:
-            logger.warning("%d rows were given up for lost: nobody ends them any more", len(self._given_up))
-        return RowsReport(given_up=tuple(self._given_up), left=dict(sorted(self._left.items())))
 
     def _ripe(self, page: Sequence[OpenRow]) -> list[tuple[OpenRow, Life]]:
         lives = {owner: self._life_of(owner) for owner in {row.owner for row in page}}
@@ -123,7 +136,7 @@ class RowSweep:
                     self._left[what] += 1
                     return
                 ending, made = what
-                if not await _to_its_end(self._sweeper.lose, row.log_id, ending, made):
+                if not await self._blocking.done(self._sweeper.lose, row.log_id, ending, made):
                     self._left[Left.ENDED_MEANWHILE] += 1
                     return
                 logger.info("row %s was given up for lost: it should have ended %s ago", row.log_id, row.overdue)
@@ -170,17 +183,13 @@ class RowSweep:
 
     async def _salvaged(self, row: OpenRow, session_id: str) -> Salvage | StrEnum:
         assert self._provider is not None
-        before = await _to_its_end(self._sweeper.counted_before, row, session_id)
+        before = await self._blocking.done(self._sweeper.counted_before, row, session_id)
         left = LeftSession(
             session_id=session_id,
             log_id=row.log_id,
             model=row.model,
             on=row.created_at.date(),
-            before=None
-            if before is None
-            else SessionTotals(
-                usage=before.usage, active_ms=before.active_ms, list_cost_nanousd=before.list_cost_nanousd
-            ),
+            before=totals_of(before),
         )
         try:
             return await self._provider.sessions.salvage(left, self._prices)
@@ -193,20 +202,16 @@ class RowSweep:
         return is_ours and row.path == PathName.MANAGED
 
 
+def totals_of(before: CountedBefore | None) -> SessionTotals | None:
+    """What rows have of a session's count, as the path has it."""
+    if before is None:
+        return None
+    return SessionTotals(usage=before.usage, active_ms=before.active_ms, list_cost_nanousd=before.list_cost_nanousd)
+
+
 _MAY_CHANGE = frozenset(
     {Unread.NO_PROVIDER, Unread.OTHER_ORIGIN, Unread.PROVIDER_UNAVAILABLE, Unsalvageable.STILL_RUNS}
 )
-
-
-async def _to_its_end(work: Callable[..., T], *arguments: Any) -> T:
-    """Blocking work on another thread, which a cancellation doesn't leave behind."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait((working,))
-        working.exception()
-        raise
 
 
 def _given_up(row: OpenRow, life: Life, ending: SweptEnding | None = None) -> GivenUp:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +30,7 @@ def build_application(world: World) -> ASGIApp:
     handlers: dict[int | type[Exception], Callable[..., Awaitable[Response]]] = {
         Refusal: _refused,
         HTTPException: _no_such_route,
+        ClientDisconnect: _unheard,
         Exception: _defect,
     }
     return Gate(Starlette(routes=routes, exception_handlers=handlers), world)
@@ -100,6 +101,11 @@ async def _refused(request: Request, refusal: Refusal) -> Response:
 async def _no_such_route(request: Request, error: HTTPException) -> Response:
     refusal = Refusal(error.status_code, error.detail)
     return JSONResponse(refusal.body(request.state.request_id), error.status_code)
+
+
+async def _unheard(_request: Request, _error: Exception) -> Response:
+    """The client left before it had said all of its request: nobody hears the answer, and nothing is wrong here."""
+    return Response(status_code=400)
 
 
 async def _defect(request: Request, _error: Exception) -> Response:

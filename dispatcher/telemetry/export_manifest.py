@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from dispatcher.audit.lock_file import holding
 from dispatcher.errors import InvalidExport
 from dispatcher.telemetry.export_parts import Form, move_into_place
 
 NAME = "manifest.json"
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Keep other exports out of a directory, which is made where there is none. Raises InvalidExport, and OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with holding(descriptor, 0) as held:
+            if not held:
+                raise InvalidExport(str(directory), ["another export writes into it; wait for it, or name another one"])
+            yield
+    finally:
+        os.close(descriptor)
 
 
 class Part(BaseModel):
@@ -50,12 +66,10 @@ class Manifest:
 
     @classmethod
     def begun(cls, directory: Path, order: Mapping[str, Any], now: dt.datetime) -> Manifest:
-        """That of the directory, which is made where there is none: a new one of the order, up to `now` where that
-        names no end.
+        """That of the directory: a new one of the order, up to `now` where that names no end.
 
         Raises InvalidExport where the directory holds something else than this export, and OSError.
         """
-        directory.mkdir(parents=True, exist_ok=True)
         path = directory / NAME
         if not path.exists():
             if strangers := sorted(one.name for one in directory.iterdir() if not one.name.endswith(".unfinished")):

@@ -17,7 +17,7 @@ from dispatcher.audit.tables import logs
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import InvalidExport, SourceUnreachable
 from dispatcher.telemetry.connection import snapshot
-from dispatcher.telemetry.export_manifest import Manifest, Part
+from dispatcher.telemetry.export_manifest import Manifest, Part, alone_in
 from dispatcher.telemetry.export_parts import Form, read_back, refuse_missing_library, write_part
 from dispatcher.telemetry.pages import beyond, up_to
 
@@ -47,13 +47,15 @@ class ExportOrder:
 class ExportReport:
     """What an export holds; `resumed` of its parts were there already.
 
-    `left` rows of the order aren't in it: they were still open when their part was written, or came in later.
+    `left` rows of the order aren't in it: they were still open when their part was written, or came in later. `gone`
+    rows are in it and in the log no longer. Both are counted part by part, and are too low where a part has both.
     """
 
     parts: int
     resumed: int
     rows: int
     left: int
+    gone: int
     sums: Mapping[str, int]
 
 
@@ -72,7 +74,7 @@ def export(
     InvalidExport or SourceUnreachable; the parts that are in the manifest are then whole.
     """
     refuse_missing_library(order.form)
-    with _told(engine, directory):
+    with _told(engine, directory), alone_in(directory):
         manifest = Manifest.begun(directory, _document(order), now)
         resumed = len(manifest.parts)
         ended = _conditions(order.origin, order.since, manifest.until)
@@ -82,9 +84,9 @@ def export(
             manifest.add(part)
             done += part.rows
             on_progress(min(1.0, done / max(total, 1)))
-        left = _count(engine, ended) - done
+        left, gone = _differing(engine, ended, manifest)
     sums = {name: sum(part.sums[name] for part in manifest.parts) for name in SUMMED}
-    return ExportReport(parts=len(manifest.parts), resumed=resumed, rows=done, left=left, sums=sums)
+    return ExportReport(parts=len(manifest.parts), resumed=resumed, rows=done, left=left, gone=gone, sums=sums)
 
 
 def count(engine: sa.Engine, order: ExportOrder, *, now: dt.datetime) -> int:
@@ -112,6 +114,17 @@ def _conditions(origin: Origin | None, since: dt.datetime | None, until: dt.date
 def _count(engine: sa.Engine, conditions: Sequence[sa.ColumnElement[bool]]) -> int:
     with engine.connect() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(logs).where(*conditions)).scalar_one())
+
+
+def _differing(engine: sa.Engine, ended: Sequence[sa.ColumnElement[bool]], manifest: Manifest) -> tuple[int, int]:
+    """How many rows the log has that the parts don't have, and how many they have and the log no longer."""
+    left = gone = 0
+    last: Mapping[str, Any] | None = None
+    for part in manifest.parts:
+        key = {"created_at": part.last_created_at, "log_id": part.last_log_id}
+        more = _count(engine, [*ended, beyond(_KEY, last), up_to(_KEY, key)]) - part.rows
+        left, gone, last = left + max(more, 0), gone + max(-more, 0), key
+    return left + _count(engine, [*ended, beyond(_KEY, last)]), gone
 
 
 def _write_next(

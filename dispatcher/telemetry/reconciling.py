@@ -142,13 +142,14 @@ def _sessions(connection: sa.Connection, origin: Origin | None) -> Iterator[Sess
 def _rows_query() -> sa.Select[Any]:
     standing = adjusted()
     known = sa.or_(logs.c.cost_nanousd.is_not(None), standing.c.made.is_not(None))
-    terms = (logs.c.cost_nanousd, standing.c.repriced, standing.c.reconciled)
+    terms = (logs.c.cost_nanousd, standing.c.repriced, standing.c.reconciled, standing.c.completed)
     cost = sum((sa.func.coalesce(term, 0) for term in terms[1:]), sa.func.coalesce(terms[0], 0))
     return (
         sa.select(
             *(logs.c[name] for name in ("session_id", "log_id", "tenant", "origin", "status", "created_at")),
             sa.case((known, cost)).label("cost"),
-            logs.c.platform_list_cost_nanousd.label("list_cost"),
+            # A completion tells it of the whole turn; the row has at most what was counted before.
+            sa.func.coalesce(standing.c.listed, logs.c.platform_list_cost_nanousd).label("list_cost"),
             sa.func.coalesce(standing.c.made, 0).label("made"),
         )
         .join_from(logs, standing, logs.c.log_id == standing.c.log_id, isouter=True)

@@ -18,7 +18,7 @@ from dispatcher.telemetry.connection import snapshot
 from dispatcher.telemetry.import_map import ImportMap
 from dispatcher.telemetry.lines import Line, as_text, not_text
 from dispatcher.telemetry.target import targets
-from dispatcher.verdict.sources import Source
+from dispatcher.verdict.pinning.sources import Source
 
 _ROWS_AT_ONCE = 1_000
 _TARGETS = {Measure.COST: "cost_nanousd"}

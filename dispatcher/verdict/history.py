@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dispatcher.audit.verdicts import StoredVerdict, append_verdict, verdicts_of
-from dispatcher.verdict.report import as_document, as_json
-from dispatcher.verdict.standing import FEWEST_CLUSTERS
+from dispatcher.verdict.judgement.standing import FEWEST_CLUSTERS
+from dispatcher.verdict.report.document import as_document, as_json
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from dispatcher.verdict.judge import Verdict
+    from dispatcher.verdict.judgement.judge import Verdict
 
 _MOST_DIFFERENCES = 20
 

@@ -13,7 +13,8 @@ class Looks:
     """The looks of one epoch up to `as_of`; none where the record isn't registered and `start` is None.
 
     A cluster lasts `window` from its first dispatch and is waited for another `settle`. It enters, whole, at the first
-    look after that, and at no look beyond `max_weeks`.
+    look after that. A pass may be reached up to look `max_weeks`, the horizon; the looks go on, since what was shipped
+    is still watched.
     """
 
     start: dt.datetime | None
@@ -27,12 +28,12 @@ class Looks:
         """How many looks there have been."""
         if self.start is None:
             return 0
-        return max(0, min((self.as_of - self.start) // WEEK, self.max_weeks))
+        return max(0, (self.as_of - self.start) // WEEK)
 
     @property
     def at_horizon(self) -> bool:
-        """Whether the last look has been."""
-        return self.done == self.max_weeks
+        """Whether the last look that may pass has been."""
+        return self.done >= self.max_weeks
 
     def at(self, number: int) -> dt.datetime:
         """The moment of a look, counted from 1."""

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dispatcher.adr.criterion import Measure
-from dispatcher.verdict.contrast import Sums
+from dispatcher.verdict.sums import Sums
 
 if TYPE_CHECKING:
-    from dispatcher.verdict.grid import GridCounts
+    from dispatcher.verdict.evidence.grid import GridCounts
 
 
 class Arm(StrEnum):
@@ -38,6 +38,8 @@ class LeftOut(StrEnum):
     NO_REASON = "no_reason"
     NOT_DRAWN = "not_drawn"
     """A draw in which one side had everything."""
+    OVERRIDDEN = "overridden"
+    """Drawn, and decided otherwise later on in its window, which may be what somebody did about its outcome."""
     SWITCHED_VARIANT = "switched_variant"
     BEFORE_START = "before_start"
     BEFORE_ALL_TENANTS = "before_all_tenants"
@@ -77,11 +79,13 @@ class Counted:
 @dataclass(frozen=True, slots=True)
 class Valued:
     """Of one criterion about a mean: the sums over the clusters of a cell that have a known value, and how many
-    dispatches are unknown. Money is in nano-dollars.
+    dispatches are unknown. Money is in nano-dollars. `late` is the part of the sums that price adjustments add for
+    clusters that an earlier look took in.
     """
 
     sums: Sums
     unknown: int = 0
+    late: Sums = field(default_factory=Sums)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +155,13 @@ class Measurement:
 
     `distributions` maps (measure, taken in by a look, arm) to its values. `excluded` counts dispatches by arm and
     reason. `draws` are those that the counted clusters came from. `grids` maps a criterion about a percentile against a
-    control or a sample to its counts. `drift` maps a tenant that stayed with the control to its waits since the start,
-    as the candidate, beside those before it. `gaps` are the dispatches that the log is known to have lost. `rows_hash`
-    is the SHA-256 of all that the statements returned, whatever its order.
+    control or a sample to its counts. `drift` maps a criterion to tenants that stayed with the control, each with its
+    values since the start, as the candidate, beside those before. `gaps` are the dispatches that the log is known to
+    have lost. `lost_to_counting` are an arm's dispatches that were drawn and are left out for what became of them:
+    late, overridden, or by another definition. `otherwise_defined` are the clusters of the last kind by (look,
+    candidate's share of the draw). `rows_hash` is the SHA-256 of all that the statements returned, whatever its order.
+    `sql` is the text of the statement of the cells; the other texts are of the statements that were run beside it, by
+    criterion where there are several.
     """
 
     cells: tuple[Cell, ...]
@@ -163,9 +171,14 @@ class Measurement:
     distribution_sql: str | None
     draws: frozenset[Draw] = frozenset()
     grids: Mapping[str, GridCounts] = field(default_factory=dict)
-    drift: Mapping[str, GridCounts] = field(default_factory=dict)
+    drift: Mapping[str, Mapping[str, GridCounts]] = field(default_factory=dict)
+    lost_to_counting: Mapping[Arm, int] = field(default_factory=dict)
+    otherwise_defined: Mapping[tuple[int, float], int] = field(default_factory=dict)
     gaps: int = 0
     rows_hash: str = ""
+    repriced_sql: str | None = None
+    grid_sql: Mapping[str, str] = field(default_factory=dict)
+    drift_sql: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def other_arms(self) -> bool:

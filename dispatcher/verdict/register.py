@@ -12,12 +12,17 @@ from dispatcher.adr.surroundings import Surroundings
 from dispatcher.audit.record import Origin
 from dispatcher.audit.registrations import Registration, append_registration, registrations_of
 from dispatcher.errors import InvalidRecord
-from dispatcher.verdict.epoch import Epoch, current_epoch
-from dispatcher.verdict.linting import lint
-from dispatcher.verdict.measurement.measure import candidate_definitions
+from dispatcher.verdict.chances.linting import lint
+from dispatcher.verdict.epoch import Epoch, current_epoch, of_variant
+from dispatcher.verdict.measurement.definitions import definitions
+from dispatcher.verdict.measurement.presence import newest_row
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+_CLOCKS_APART = dt.timedelta(minutes=1)
+"""By how much the clocks of two hosts may differ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +67,7 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     found = lint(record, candidate.around).problems
     if found:
         raise InvalidRecord(record.id, [str(problem) for problem in found])
-    if earlier and now < earlier[-1].start:
-        start = earlier[-1].start.isoformat(timespec="seconds")
-        raise InvalidRecord(
-            record.id, [f"is registered from {start}, which is later than now: look at this machine's clock"]
-        )
+    _refuse_the_past(record, origin, now, earlier, engine)
     registration = Registration(
         record=record.id,
         origin=origin,
@@ -79,6 +80,21 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     return Registering(registration=registration, is_new=True)
 
 
+def _refuse_the_past(
+    record: Record, origin: Origin, now: dt.datetime, earlier: tuple[Registration, ...], engine: Engine
+) -> None:
+    """Raises InvalidRecord where this machine's clock is behind what is known: rows of before would be evidence."""
+    assert record.acceptance is not None
+    newest = newest_row(engine, record.acceptance.feature, origin)
+    if earlier and now < earlier[-1].start:
+        known = f"is registered from {earlier[-1].start.isoformat(timespec='seconds')}"
+    elif newest is not None and now < newest - _CLOCKS_APART:
+        known = f"has rows of {newest.isoformat(timespec='seconds')}"
+    else:
+        return
+    raise InvalidRecord(record.id, [f"{known}, which is later than now: look at this machine's clock"])
+
+
 def _newest_epoch(
     block: Acceptance, origin: Origin, earlier: tuple[Registration, ...], now: dt.datetime, engine: Engine
 ) -> Epoch | None:
@@ -86,5 +102,5 @@ def _newest_epoch(
     if not earlier:
         return None
     last = earlier[-1]
-    seen = candidate_definitions(engine, block, origin, since=last.start, as_of=max(now, last.start))
-    return current_epoch(earlier, seen, max(now, last.start))
+    seen = definitions(engine, block, origin, since=last.start, as_of=max(now, last.start))
+    return current_epoch(earlier, of_variant(seen, block.candidate.variant), max(now, last.start))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from dispatcher.audit.engine import open_engine
+from dispatcher.audit.engine import open_engine, open_existing, open_to_read
 from dispatcher.audit.record import Origin
 from dispatcher.audit.spool import Bounds, Spool
 from dispatcher.audit.spooled_log import spool_of
@@ -28,6 +31,30 @@ def origin_of(settings: Settings) -> Origin:
 def open_database(settings: Settings) -> Engine:
     """The audit database, at the newest schema. Raises SourceUnreachable."""
     return open_engine(settings.database_url.get_secret_value())
+
+
+def read_database(settings: Settings) -> Engine:
+    """The audit database for verbs that only read: nothing is created or migrated. Raises SourceUnreachable."""
+    return open_to_read(settings.database_url.get_secret_value())
+
+
+@contextmanager
+def database_to_import(settings: Settings, *, dry_run: bool) -> Iterator[Engine]:
+    """The audit database to import into. A dry run, whose rows are rolled back, makes no file: where there is none it
+    gets an empty one for a while.
+
+    Raises SourceUnreachable.
+    """
+    url = settings.database_url.get_secret_value()
+    with TemporaryDirectory() as folder:
+        if dry_run and open_existing(url) is None:
+            url = f"sqlite:///{folder}/log.db"
+            open_engine(url).dispose()
+        engine = open_to_read(url) if dry_run else open_engine(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def log_spool(settings: Settings) -> Spool:

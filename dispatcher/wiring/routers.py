@@ -11,6 +11,7 @@ from dispatcher.routing.flags.file import EmbeddedFlags
 from dispatcher.routing.policy import Policies
 from dispatcher.routing.router import Flags, Router
 from dispatcher.settings import Settings, look_at_kill_switch, repository_token
+from dispatcher.wiring.prompts import with_prompts
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,7 +24,7 @@ def build_router(settings: Settings, on_sighting: Callable[[Sighting], None] | N
 
     `on_sighting` is told of the flags' states as they come into force.
     """
-    policies = Policies.load(settings.policies_dir)
+    policies = with_prompts(Policies.load(settings.policies_dir))
 
     kill_file = settings.kill_switch_file
 

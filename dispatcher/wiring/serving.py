@@ -11,9 +11,11 @@ from pydantic import SecretStr
 from dispatcher.action.decision import PathName
 from dispatcher.action.observation import ZERO_USAGE
 from dispatcher.audit.assignments import LoggedAssignments
+from dispatcher.audit.late_costs import LateCosts
 from dispatcher.audit.owner import this_owner
 from dispatcher.audit.spooled_log import log_with_spool, open_serving_engine
 from dispatcher.dispatch.beside import Beside
+from dispatcher.dispatch.completing import Completion
 from dispatcher.dispatch.dispatcher import Dispatcher
 from dispatcher.dispatch.gate import Gate
 from dispatcher.dispatch.parts import Parts
@@ -31,7 +33,9 @@ from dispatcher.wiring.routers import after_fork, recording_router
 from dispatcher.wiring.upkeep import sweep_rows_of
 
 if TYPE_CHECKING:
-    pass
+    from sqlalchemy import Engine
+
+    from dispatcher.audit.spool import Spool
 
 
 def build_dispatcher(settings: Settings) -> Dispatcher:
@@ -54,6 +58,7 @@ def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
     managed = ManagedPath(claude, lambda tenant, url: _mount_token(router.policies, tenant, url))
     origin = origin_of_mark(mark)
     provider = Provider(sessions=managed, origin=origin)
+    told_all: set[str] = set()
     return Parts(
         router=router,
         recall=Recall(LoggedAssignments(database, origin)),
@@ -70,8 +75,15 @@ def _assemble(settings: Settings, inherited: Parts | None) -> Parts:
         # A forked child leaves it to its parent.
         sweep=None
         if inherited is not None
-        else Beside("sweep of the log", lambda: sweep_rows_of(settings, database, spool, provider, prices)),
+        else Beside("sweep of the log", lambda: _swept(settings, database, spool, provider, prices, told_all)),
     )
+
+
+async def _swept(
+    settings: Settings, database: Engine, spool: Spool, provider: Provider, prices: PriceTable, told_all: set[str]
+) -> None:
+    await sweep_rows_of(settings, database, spool, provider, prices)
+    await Completion(LateCosts(database), provider, prices, told_all).run()
 
 
 def refuse_unpriced(policies: Policies, prices: PriceTable) -> None:

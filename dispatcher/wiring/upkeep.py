@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dispatcher.action.observation import Status
-from dispatcher.audit.evidence import evidence_of
+from dispatcher.audit.evidence import Evidence, evidence_of
+from dispatcher.audit.late_costs import LateCosts
 from dispatcher.audit.log import Log
 from dispatcher.audit.owner import Life, life_of, look_at, read_owner, this_process
 from dispatcher.audit.record import SweptRow
 from dispatcher.audit.retention import Retention, RetentionReport, RetentionRule
 from dispatcher.audit.spool import Spool
 from dispatcher.audit.sweeper import Sweeper
-from dispatcher.dispatch.sweep_report import RowsReport
+from dispatcher.dispatch.completing import Completion
+from dispatcher.dispatch.sweep_report import CostsReport, RowsReport
 from dispatcher.dispatch.sweeping import Provider, RowSweep
 from dispatcher.errors import InvalidRecord, NoApiKey, ProviderUnavailable
 from dispatcher.paths.managed.path import ManagedPath
@@ -24,10 +26,17 @@ from dispatcher.paths.managed.sweep import LoggedRow, SweepReport, SweepRules
 from dispatcher.prices import PriceTable
 from dispatcher.routing.policy import Policies
 from dispatcher.settings import Settings
-from dispatcher.wiring.doors import ask_where_answers_come_from, claude_of, log_spool, open_database, origin_of_mark
+from dispatcher.wiring.doors import (
+    ask_where_answers_come_from,
+    claude_of,
+    log_spool,
+    open_database,
+    origin_of_mark,
+    read_database,
+)
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 
 SWEEP_GRACE = dt.timedelta(minutes=1)
@@ -42,20 +51,41 @@ async def sweep_rows(
     Without a key the sessions can't be read. Raises InvalidPolicy, SourceUnreachable or LogUnavailable.
     """
     prices = PriceTable.load(settings.policies_dir / "prices.yml")
-    mark = ask_where_answers_come_from(settings.anthropic_base_url)
-    try:
-        sessions = ManagedPath(claude_of(settings, mark), lambda _tenant, _url: None)
-    except NoApiKey:
-        provider = None
-    else:
-        provider = Provider(sessions=sessions, origin=origin_of_mark(mark))
-    database, spool = open_database(settings), log_spool(settings)
+    provider = _provider(settings)
+    database = read_database(settings) if dry_run else open_database(settings)
+    spool = log_spool(settings)
     try:
         return await sweep_rows_of(
             settings, database, spool, provider, prices, dry_run=dry_run, on_progress=on_progress
         )
     finally:
         spool.shutdown()
+        database.dispose()
+
+
+def _provider(settings: Settings) -> Provider | None:
+    """Whose sessions can be read; None without a key."""
+    mark = ask_where_answers_come_from(settings.anthropic_base_url)
+    try:
+        sessions = ManagedPath(claude_of(settings, mark), lambda _tenant, _url: None)
+    except NoApiKey:
+        return None
+    return Provider(sessions=sessions, origin=origin_of_mark(mark))
+
+
+async def complete_costs(settings: Settings, *, dry_run: bool) -> CostsReport | None:
+    """Append the costs of ended rows whose sessions were not at rest when they ended; None without a key to ask with.
+
+    Raises InvalidPolicy, SourceUnreachable or LogUnavailable.
+    """
+    prices = PriceTable.load(settings.policies_dir / "prices.yml")
+    provider = _provider(settings)
+    if provider is None:
+        return None
+    database = read_database(settings) if dry_run else open_database(settings)
+    try:
+        return await Completion(LateCosts(database), provider, prices, set()).run(dry_run=dry_run)
+    finally:
         database.dispose()
 
 
@@ -76,11 +106,8 @@ async def sweep_rows_of(
         return life_of(read_owner(owner), here, look_at)
 
     patience = dt.timedelta(seconds=settings.sweep_patience_s)
-    try:
-        sweep = RowSweep(sweeper, life, spool.waits_for, provider, prices, patience)
-        return await sweep.run(dry_run=dry_run, on_progress=on_progress)
-    finally:
-        sweeper.release()
+    sweep = RowSweep(sweeper, life, spool.waits_for, provider, prices, patience)
+    return await sweep.run(dry_run=dry_run, on_progress=on_progress)
 
 
 def apply_retention(
@@ -97,13 +124,14 @@ def apply_retention(
     InvalidPolicy or SourceUnreachable.
     """
     policies = Policies.load(settings.policies_dir)
-    engine = open_database(settings)
+    closed = _closed_records(settings)
+
+    def evidence(connection: Connection) -> Sequence[Evidence]:
+        return () if force else evidence_of(connection, policies.feature, closed)
+
+    engine = read_database(settings) if dry_run else open_database(settings)
     try:
-        rule = RetentionRule(
-            feature=policies.feature,
-            keep_rows=older_than or policies.keep_rows,
-            evidence=() if force else evidence_of(engine, policies.feature, _closed_records(settings)),
-        )
+        rule = RetentionRule(feature=policies.feature, keep_rows=older_than or policies.keep_rows, evidence=evidence)
         return Retention(engine).apply(rule, dry_run=dry_run, on_progress=on_progress)
     finally:
         engine.dispose()
@@ -129,7 +157,7 @@ async def sweep_sessions(settings: Settings, *, since: dt.datetime, now: dt.date
     conduct = Policies.load(settings.policies_dir).conduct
     mark = ask_where_answers_come_from(settings.anthropic_base_url)
     claude = claude_of(settings, mark)
-    log = Log(open_database(settings))
+    log = Log(read_database(settings))
 
     async def look_up(log_ids: frozenset[str]) -> Mapping[str, LoggedRow]:
         return {log_id: _as_swept(row) for log_id, row in (await log.sessions(sorted(log_ids))).items()}

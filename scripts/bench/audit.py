@@ -32,12 +32,13 @@ from dispatcher.audit.log import Log
 from dispatcher.audit.record import AttemptEnding, AttemptOpening
 from dispatcher.audit.spool import Bounds, Spool
 from dispatcher.audit.spooled_log import log_with_spool
-from dispatcher.audit.tables import logs
+from dispatcher.audit.tables import calls, logs
 
 SCRIPTS = Path(__file__).parents[1]
 ROWS = 300
 WRITERS = 64
 EACH = 20
+CLOSES = 150
 THREADS = {"sqlite": 1, "postgresql": 4}
 MOST_TIMES = 1.6
 LEAST_THROUGHPUT = 0.7
@@ -68,14 +69,18 @@ class Bare:
     def open(self, opening: AttemptOpening) -> None:
         self._connection.execute(self._open, self._values(opening, self._opening))
 
-    def close(self, log_id: str, ending: AttemptEnding, made: Sequence[Call]) -> None:
+    def close(self, log_id: str, ending: AttemptEnding, made: Sequence[Call]) -> float:
+        """End a row; the seconds that its statements took, without the commit."""
         cursor = self._connection.cursor()
         cursor.execute("BEGIN IMMEDIATE" if self._sqlite else "BEGIN")
+        began = time.perf_counter()
         cursor.execute(self._end, (*self._values(ending, self._ending), log_id))
         cursor.executemany(
             self._call, [(log_id, *self._values(call, CALL), *self._values(call.usage, USAGE)) for call in made]
         )
+        took = time.perf_counter() - began
         cursor.execute("COMMIT")
+        return took
 
     def _values(self, value: object, names: Sequence[str]) -> tuple[Any, ...]:
         return tuple(self._plain(getattr(value, name)) for name in names)
@@ -124,6 +129,35 @@ async def bare_one_by_one(bare: Bare) -> float:
     took = await one_by_one(handed(bare.open), handed(bare.close))
     thread.shutdown()
     return took
+
+
+def close_s(bare: Bare) -> float:
+    """Seconds that the statements take that end a row, the median of `CLOSES`; a commit's would hide the triggers'."""
+    ending, took = an_ending(), []
+    for opening in [an_opening() for _ in range(CLOSES)]:
+        bare.open(opening)
+        took.append(bare.close(opening.log_id, ending, MADE))
+    return statistics.median(took)
+
+
+def trigger_costs(engine: str, url: str) -> tuple[float, float]:
+    """Seconds to end a row with the append-only triggers, and in the same database when they have been taken away."""
+    bare = Bare(engine, url)
+    close_s(bare)
+    with_them = close_s(bare)
+    database = open_engine(url)
+    with database.begin() as connection:
+        if engine == "sqlite":
+            names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all()
+            off = [f"DROP TRIGGER {name}" for name in names]
+        else:
+            off = [f"ALTER TABLE {table.name} DISABLE TRIGGER USER" for table in (logs, calls)]
+        for statement in off:
+            connection.exec_driver_sql(statement)
+    database.dispose()
+    without = close_s(bare)
+    bare.end()
+    return with_them, without
 
 
 async def logged_at_once(log: Log) -> float:
@@ -207,6 +241,7 @@ def main(rounds: int) -> int:
         for _ in range(rounds):
             for engine, url in urls.items():
                 series.setdefault(engine, []).append(asyncio.run(one_round(engine, url, Path(folder))))
+        triggers = {engine: trigger_costs(engine, url) for engine, url in urls.items()}
     table = Table(title=f"The log beside the bare driver, medians of {rounds} interleaved rounds")
     for column in ("what", "log", "driver", "ratio", "bound"):
         table.add_column(column)
@@ -219,6 +254,11 @@ def main(rounds: int) -> int:
         table.add_row(f"{engine}: a row", row, bare, f"{times:.2f}", f"≤ {MOST_TIMES}")
         rate, bare = (f"{median[name]:,.0f} rows/s" for name in ("at once", "bare at once"))
         table.add_row(f"{engine}: {WRITERS} at once", rate, bare, f"{share:.2f}", f"≥ {LEAST_THROUGHPUT}")
+        with_them, without = (f"{1e6 * took:,.0f} µs" for took in triggers[engine])
+        cost = triggers[engine][0] / triggers[engine][1]
+        table.add_row(
+            f"{engine}: a close's statements, with triggers and without", with_them, without, f"{cost:.2f}", ""
+        )
         good &= times <= MOST_TIMES and share >= LEAST_THROUGHPUT
     Console().print(table)
     return 0 if good else 1

@@ -25,15 +25,16 @@ from dispatcher.adr.criterion import Measure, Severity, Source
 from dispatcher.adr.document import Record
 from dispatcher.adr.reader import parse_record
 from dispatcher.adr.surroundings import Surroundings
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.registrations import Registration, append_registration
-from dispatcher.audit.tables import logs, metadata, registrations
+from dispatcher.audit.tables import logs, metadata
 from dispatcher.errors import InvalidRecord
-from dispatcher.verdict.finding import State
-from dispatcher.verdict.judge import Outcome
-from dispatcher.verdict.linting import lint
+from dispatcher.verdict.chances.linting import lint
+from dispatcher.verdict.judgement.finding import State
+from dispatcher.verdict.judgement.judge import Outcome
+from dispatcher.verdict.judgement.standing import FEWEST_CLUSTERS
 from dispatcher.verdict.reach import reach_verdict
-from dispatcher.verdict.standing import FEWEST_CLUSTERS
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "adrs" / "KD-0650-migrate-research-to-managed-agents.md"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,9 @@ from ship_worlds import P0, RATIO, SCALE, SHAPE, conversations, sums_of, weibull
 from dispatcher.adr.document import Acceptance, Record, Status
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.epoch import Epoch
-from dispatcher.verdict.evidence import log_e_pass
-from dispatcher.verdict.grid import ALWAYS, NEVER, Arms, bucket_of
-from dispatcher.verdict.judge import Outcome, Verdict, judge
+from dispatcher.verdict.evidence.e_process import log_e_pass
+from dispatcher.verdict.evidence.grid import ALWAYS, NEVER, Arms, bucket_of
+from dispatcher.verdict.judgement.judge import Outcome, Verdict, judge
 from dispatcher.verdict.looks import WEEK, Looks
 from dispatcher.verdict.measured import Arm, Cell, Counted, Measurement
 
@@ -162,14 +162,19 @@ def guard_without_data(rng: Generator, runs: int) -> Runs:
 
 
 def late_regression(rng: Generator, runs: int) -> Runs:
-    """1 in 100 is slow for 20 weeks, then 15 in 100 are; what is said of it in week 52."""
+    """What is said of a regression after an early pass in week 52."""
     wrong, ours = [], []
+    for slow, outcome in regressions(rng, runs):
+        wrong.append(ships(_weeks(slow)))
+        ours.append(52 if outcome is Outcome.SHIP else 0)
+    return wrong, ours
+
+
+def regressions(rng: Generator, runs: int) -> Iterator[tuple[list[int], Outcome]]:
+    """1 in 100 is slow for 20 weeks, then 15 in 100 are: the slow ones of each week, and the verdict of week 52."""
     for _ in range(runs):
         slow = [int(k) for k in rng.binomial(20, [0.01] * 20 + [0.15] * 32)]
-        wrong.append(ships(_weeks(slow)))
-        verdict = judged([cells_of(look, 20, k) for look, k in enumerate(slow, start=1)], GATE)
-        ours.append(52 if verdict.outcome is Outcome.SHIP else 0)
-    return wrong, ours
+        yield slow, judged([cells_of(look, 20, k) for look, k in enumerate(slow, start=1)], GATE).outcome
 
 
 def _weeks(slow: Sequence[int]) -> Histograms:

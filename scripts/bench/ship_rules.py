@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from scipy.stats import binom, norm
 from ship_worlds import P0, RATIO, Arrivals
 
-from dispatcher.verdict.contrast import FEWEST_CLUSTERS as FEWEST_OF_A_MEAN
-from dispatcher.verdict.contrast import Stratum, Sums, contrast
-from dispatcher.verdict.evidence import FAIL_GRID, PASS_GRID, epoch_alpha, log_e_fail, log_e_pass
-from dispatcher.verdict.grid import ALWAYS, NEVER, Arms, Tail, bucket_of
-from dispatcher.verdict.rates import EDGES, log_e_pass_rates
-from dispatcher.verdict.standing import FEWEST_CLUSTERS
+from dispatcher.verdict.evidence.contrast import FEWEST_CLUSTERS as FEWEST_OF_A_MEAN
+from dispatcher.verdict.evidence.contrast import Stratum, contrast
+from dispatcher.verdict.evidence.e_process import FAIL_GRID, PASS_GRID, epoch_alpha, log_e_fail, log_e_pass
+from dispatcher.verdict.evidence.grid import ALWAYS, NEVER, Arms, Tail, bucket_of
+from dispatcher.verdict.evidence.rates import EDGES, log_e_pass_rates
+from dispatcher.verdict.judgement.standing import FEWEST_CLUSTERS
+from dispatcher.verdict.sums import Sums
 
 Firsts = NDArray[np.int64]
 

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from dispatcher.verdict.contrast import Sums
+from dispatcher.verdict.sums import Sums
 
 Draw = Callable[[Generator, int], NDArray[np.float64]]
 
@@ -67,6 +67,12 @@ class Arrivals:
 def costs(rng: Generator, n: int, mean: float, sigma: float) -> NDArray[np.float64]:
     """Lognormal costs in nano-dollars."""
     return rng.lognormal(math.log(mean * 1e7) - sigma**2 / 2, sigma, n).astype(np.int64)
+
+
+def dear_costs(rng: Generator, n: int, mean: float, share: float, times: float) -> NDArray[np.int64]:
+    """Costs in nano-dollars of which that share is so many times the mean 1, the rest alike, and the mean as stated."""
+    usual = costs(rng, n, (mean - share * times) / (1 - share), 0.3)
+    return np.where(rng.random(n) < share, int(times * 1e7), usual)
 
 
 def sums_of(values: NDArray[np.int64], size: int = 1) -> Sums:

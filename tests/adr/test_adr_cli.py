@@ -65,7 +65,12 @@ def test_register_starts_the_clock_once(capsys: pytest.CaptureFixture[str]) -> N
     )
 
 
-def test_a_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_writes_nothing(house: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["adr", "register", "KD-0650", "--dry-run"]) == 5
+    assert "`dispatcher migrate`, makes it" in capsys.readouterr().err
+    assert not (house / ".dispatcher").exists()
+    assert run(["migrate"]) == 0
+    capsys.readouterr()
     assert run(["adr", "register", "KD-0650", "--dry-run"]) == 0
     assert "would be registered" in capsys.readouterr().out
     assert run(["adr", "register", "KD-0650", "--json"]) == 0

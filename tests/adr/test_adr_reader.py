@@ -82,7 +82,7 @@ def test_all_problems_come_at_once_with_their_lines(problems_of: ProblemsOf) -> 
         "line 19: traffic: is missing",
         "line 22: control: candidate and control are both legacy: there is nothing to compare",
         "line 23: tenants: the weights sum to 0.9, not to 1",
-        "line 24: looks.alpha: input should be less than 0.5",
+        "line 24: looks.alpha: input should be less than or equal to 0.1",
         "line 24: looks.cadence: input should be 'weekly'",
         "line 24: looks.max_weeks: input should be a valid integer",
         "line 24: looks.settle: '1 day' is not a duration: write a whole number and s, m, h or d, such as 24h or 7d",

@@ -12,7 +12,7 @@ import yaml
 from dispatcher.adr.criterion import Severity
 from dispatcher.adr.reader import find_record, read_records
 from dispatcher.adr.surroundings import Surroundings
-from dispatcher.verdict.linting import lint
+from dispatcher.verdict.chances.linting import lint
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "kendo_published" / "published.csv"
 

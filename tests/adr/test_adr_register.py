@@ -15,9 +15,10 @@ from freezegun import freeze_time
 from dispatcher.adr.document import Record
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.audit.engine import connect, open_engine
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.registrations import registrations_of
-from dispatcher.audit.tables import logs, registrations
+from dispatcher.audit.tables import logs
 from dispatcher.errors import InvalidRecord, SourceUnreachable
 from dispatcher.verdict.register import Candidate, Registering, plan, register
 
@@ -187,6 +188,15 @@ def test_a_clock_that_went_back_registers_nothing(record: Record, changed: Recor
 
     with pytest.raises(InvalidRecord, match="later than now"):
         register_on(MONDAY, changed, engine)
+
+
+def test_a_clock_that_is_behind_the_log_registers_nothing(record: Record, engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.insert(logs), row_of("aaaa", TUESDAY))
+
+    with pytest.raises(InvalidRecord, match="has rows of 2026-06-02T09:00:00"):
+        register_on(MONDAY, record, engine)
+    assert register_on(WEDNESDAY, record, engine).is_new
 
 
 def test_a_plan_says_what_would_happen_and_writes_nothing(record: Record, engine: sa.Engine) -> None:

@@ -104,6 +104,8 @@ def test_the_schema_knows_every_key(part: Any) -> None:
 
 def test_the_schema_writes_values_as_a_record_does() -> None:
     definitions = json_schema("acceptance")["$defs"]
+    exact = definitions["Looks"]["properties"]["alpha"]
+    assert (exact["exclusiveMinimum"], exact["maximum"]) == (0, 0.1)
 
     assert definitions["Looks"]["properties"]["settle"]["pattern"] == "^[0-9]{1,6}[smhd]$"
     assert definitions["Looks"]["properties"]["alpha"]["type"] == "number"

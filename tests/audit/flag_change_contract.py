@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from log_contract import rows
 
+from dispatcher.audit.evidence_tables import flag_changes
 from dispatcher.audit.flag_changes import BEGUN_ANEW, FlagChanges
-from dispatcher.audit.tables import flag_changes
 from dispatcher.errors import SourceUnreachable
 
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=dt.UTC)

@@ -17,7 +17,7 @@ from dispatcher.audit.log import Log
 from dispatcher.audit.record import Kept, new_log_id
 from dispatcher.audit.spool import Bounds, Spool
 from dispatcher.audit.spool_drain import MOST_AT_ONCE, Drain, Drained
-from dispatcher.audit.tables import calls, conversations, logs
+from dispatcher.audit.tables import calls, conversations, log_gaps, logs
 
 SESSION: dict[str, Any] = {"session_id": "sesn_1", "agent_id": "agent_1", "agent_version": 7}
 
@@ -179,11 +179,62 @@ class DrainContract(OnDatabase):
         self, spool: Spool, drain: Drain, engine: sa.Engine
     ) -> None:
         ids = [new_log_id() for _ in range(MOST_AT_ONCE + 3)]
-        for log_id in ids:
-            spool.open(an_opening(log_id=log_id))
+        assert not any(spool.take([spool.opening(an_opening(log_id=log_id)) for log_id in ids]))
         assert drain.run() == Drained(landed=len(ids))
         assert sorted(ids) == [row["log_id"] for row in rows(engine)]
         assert drain.run() == Drained()
+
+    async def test_among_many_what_is_there_is_compared_what_is_unfit_is_set_aside_and_all_else_lands(
+        self, log: Log, spool: Spool, drain: Drain, engine: sa.Engine
+    ) -> None:
+        """Rows that were written by a drain that was killed, rows that say something else, and what no row can be."""
+        openings = [an_opening() for _ in range(23)]
+        there, contradicted, unfit = openings[3:9], openings[11], openings[17]
+        for opening in [*there, contradicted]:
+            await log.open(opening)
+            await log.close(opening.log_id, an_ending(cost_nanousd=1 if opening is contradicted else 7), [a_call()])
+        for opening in openings:
+            spool.open(opening)
+            made = [a_call(), a_call()] if opening is unfit else [a_call()]
+            spool.close(opening.log_id, an_ending(cost_nanousd=7), made)
+        assert drain.run() == Drained(landed=21, quarantined=2)
+        assert {contradicted.log_id, unfit.log_id} == {aside.log_id for aside in spool.quarantined()}
+        found = {row["log_id"]: (row["status"], row["cost_nanousd"]) for row in rows(engine)}
+        expected = {opening.log_id: ("success", 7) for opening in openings}
+        expected |= {contradicted.log_id: ("success", 1), unfit.log_id: ("started", None)}
+        assert expected == found
+        assert sorted(expected.keys() - {unfit.log_id}) == [call["log_id"] for call in rows(engine, calls)]
+
+    def test_rows_wait_for_no_gap_that_the_database_refuses(
+        self, spool: Spool, drain: Drain, engine: sa.Engine
+    ) -> None:
+        spool.prepare()
+        spool.note_gap(feature="agent_research", origin="production", at=BEGAN, owner="host", reason="no disk")
+        spool.open(an_opening())
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {log_gaps.name} RENAME TO elsewhere")
+        drained = drain.run()
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE elsewhere RENAME TO {log_gaps.name}")
+        assert (drained.landed, drained.gaps, drained.left) == (1, 0, 0)
+        assert log_gaps.name in str(drained.stopped)
+        assert drain.run() == Drained(gaps=1)
+        assert (len(rows(engine)), len(rows(engine, log_gaps))) == (1, 1)
+
+    def test_an_attempt_set_aside_in_two_parts_is_one_row_when_it_is_tried_again(
+        self, spool: Spool, drain: Drain, engine: sa.Engine
+    ) -> None:
+        """Its opening was set aside, so its ending had no row either."""
+        opening = an_opening()
+        spool.open(opening)
+        (entry,) = spool.waiting(1)
+        spool.quarantine(entry, "of old")
+        spool.close(opening.log_id, an_ending(), [a_call()])
+        assert drain.run() == Drained(quarantined=1)
+        spool.retry_quarantined()
+        assert (spool.status().waiting, spool.status().quarantined) == (1, 0)
+        assert drain.run() == Drained(landed=1)
+        assert (_only(engine, "status"), len(rows(engine, calls))) == ({"status": "success"}, 1)
 
     def test_what_the_database_refuses_for_a_reason_of_its_own_stays_in_its_order(
         self, spool: Spool, drain: Drain, engine: sa.Engine

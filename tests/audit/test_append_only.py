@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from attempts import BEGAN, a_call, an_ending, an_opening
 from log_contract import rows
 
-from dispatcher.audit import append_only, trial
+from dispatcher.audit import installed, trial
 from dispatcher.audit.append_only import INSERT_ONLY, allow_deletes
 from dispatcher.audit.engine import open_engine, restore_triggers
 from dispatcher.audit.log import Log
@@ -163,7 +163,7 @@ def test_a_deletion_that_fails_halfway_has_deleted_nothing_and_leaves_the_door_s
             raise ZeroDivisionError
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
             connection.execute(sa.delete(logs))
-        assert append_only.missing(connection) == []
+        assert installed.missing(connection) == []
     assert len(rows(engine)) == 1
 
 
@@ -189,12 +189,12 @@ def test_triggers_that_somebody_took_away_are_missed_and_made_again(engine: sa.E
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP TRIGGER ai_outbound_calls_keeps_values{on}")
     with engine.connect() as connection, connection.begin():
-        assert append_only.missing(connection) == ["ai_outbound_calls_keeps_values"]
+        assert installed.missing(connection) == ["ai_outbound_calls_keeps_values"]
         done = [(one.table, one.verb) for one in try_to_change(connection) if one.answer is Answer.DONE]
         assert done == [("ai_outbound_calls", "UPDATE")]
     assert restore_triggers(any_url) == ["ai_outbound_calls_keeps_values"]
     with engine.connect() as connection, connection.begin():
-        assert append_only.missing(connection) == []
+        assert installed.missing(connection) == []
         assert {one.answer for one in trial.try_to_change(connection)} == {Answer.TRIGGER}
 
 
@@ -204,13 +204,13 @@ def test_a_trigger_that_went_with_a_renamed_table_is_missed_and_made_again(engin
         connection.exec_driver_sql("ALTER TABLE ai_outbound_log_gaps RENAME TO gaps_before")
         log_gaps.create(connection)
     with engine.connect() as connection:
-        assert set(append_only.missing(connection)) >= {
+        assert set(installed.missing(connection)) >= {
             "ai_outbound_log_gaps_keeps_values",
             "ai_outbound_log_gaps_keeps_rows",
         }
     restore_triggers(any_url)
     with engine.connect() as connection, connection.begin():
-        assert append_only.missing(connection) == []
+        assert installed.missing(connection) == []
         assert {one.answer for one in trial.try_to_change(connection)} == {Answer.TRIGGER}
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE gaps_before")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from dispatcher.audit.bounds import Patience
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import SourceUnreachable
@@ -46,9 +47,9 @@ def test_every_connection_to_a_file_is_durable_and_patient(engine: sa.Engine, pr
 def test_a_transaction_of_the_engine_is_one(engine: sa.Engine) -> None:
     """What reads and appends beside the log relies on it."""
     with engine.connect() as connection:
-        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('x')")
+        connection.exec_driver_sql("INSERT INTO dispatcher_alembic_version VALUES ('x')")
         connection.rollback()
-        assert connection.exec_driver_sql("SELECT count(*) FROM alembic_version").scalar() == 1
+        assert connection.exec_driver_sql("SELECT count(*) FROM dispatcher_alembic_version").scalar() == 1
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,7 @@ def test_a_damaged_file_is_said_to_be_damaged(engine: sa.Engine, database: Path)
 OPEN_AS_NOBODY = """
 import os, sqlite3, sys
 import sqlalchemy.dialects.sqlite
+from dispatcher.audit.bounds import Patience
 from dispatcher.audit.engine import open_engine
 from dispatcher.errors import SourceUnreachable
 if os.getuid() == 0:  # root may write anywhere
@@ -169,7 +171,7 @@ def test_a_missing_permission_is_named(foreign: Path) -> None:
 
 
 def test_a_lock_held_for_too_long_is_one_clear_error(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.audit.engine._BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("dispatcher.audit.bounds.SERVING", Patience(statement_s=0))
     database.parent.mkdir()
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("PRAGMA journal_mode=WAL")

@@ -83,7 +83,7 @@ def test_another_schema_is_an_error_and_stays_as_it_is(
     engine: sa.Engine, server_url: str, revision: str, words: str
 ) -> None:
     with engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+        connection.exec_driver_sql(f"UPDATE dispatcher_alembic_version SET version_num = '{revision}'")
     with pytest.raises(SourceUnreachable, match=words):
         open_engine(server_url)
     assert migrate.current(engine) == revision

@@ -13,10 +13,12 @@ from alembic.script import ScriptDirectory
 
 from dispatcher.audit import migrate
 from dispatcher.audit.engine import connect, migrate_database, open_engine, pending_migration
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.tables import metadata
 from dispatcher.errors import SourceUnreachable
 
 ROOT = Path(__file__).parents[2]
+OPTIONS = {"version_table": VERSION_TABLE}
 
 
 def _tables(engine: sa.Engine) -> set[str]:
@@ -25,7 +27,9 @@ def _tables(engine: sa.Engine) -> set[str]:
 
 def test_the_migrated_schema_is_the_one_the_program_is_written_for(engine: sa.Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True} | OPTIONS
+        )
         assert compare_metadata(context, metadata) == []
 
 
@@ -57,7 +61,7 @@ def test_the_statements_of_a_dry_run_make_the_same_tables(database: Path, engine
         connection.connection.dbapi_connection.executescript(statements)  # type: ignore[union-attr]
     made = connect(f"sqlite:///{other}")
     with made.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection, opts=OPTIONS), metadata) == []
     assert migrate.current(made) == migrate.head()
     made.dispose()
 
@@ -86,7 +90,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(database: Path) -> None:
 
 def test_a_schema_newer_than_the_program_is_an_error_and_stays_as_it_is(engine: sa.Engine, database: Path) -> None:
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE dispatcher_alembic_version SET version_num = '9999'")
     for use in (open_engine, migrate_database, pending_migration):
         with pytest.raises(SourceUnreachable, match=r"schema 9999 is newer than this program, .* upgrade"):
             use(f"sqlite:///{database}")

@@ -11,9 +11,10 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
 from dispatcher.action.observation import Call, Usage
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.moment import DatabaseNow, UtcDateTime
 from dispatcher.audit.record import AttemptEnding, AttemptOpening
-from dispatcher.audit.tables import calls, conversations, logs, metadata, registrations, results
+from dispatcher.audit.tables import calls, conversations, logs, metadata, results
 
 SWEPT = {"swept_at", "usage_unavailable_reason"}
 

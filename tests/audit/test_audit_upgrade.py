@@ -19,11 +19,12 @@ from attempts import BEGAN, a_call, an_ending, an_opening
 from claim_contract import HASH, keyed
 from log_contract import rows
 
-from dispatcher.audit import append_only, migrate
+from dispatcher.audit import installed, migrate
 from dispatcher.audit.engine import connect, migrate_database, open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.moment import UtcDateTime
 from dispatcher.audit.record import Room
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.tables import logs, metadata
 from dispatcher.errors import ConversationBusy
 
@@ -46,7 +47,8 @@ ROW: dict[str, Any] = {
     "status": "started",
 }
 ENDED = {"log_id": "2", "turn": 2, "status": "success", "finished_at": BEGAN, "cost_nanousd": 0, "input_tokens": 2**40}
-EARLIER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
+EARLIER = ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009"]
+VERSION_TABLES = {"alembic_version", VERSION_TABLE}
 
 
 @contextlib.contextmanager
@@ -59,6 +61,10 @@ def database_of(url: str, revision: str) -> Iterator[sa.Engine]:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+        # Until 0009 the program noted its revision under the name that is Alembic's own.
+        connection.exec_driver_sql(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version")
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"ALTER INDEX {VERSION_TABLE}_pkc RENAME TO alembic_version_pkc")
     yield engine
     engine.dispose()
 
@@ -90,6 +96,7 @@ def test_all_rows_of_an_earlier_schema_keep_every_value_and_know_nothing_new(any
         before = {table.name: _all(engine, table.name) for table in tables}
         assert migrate_database(any_bare_url) == revision
         assert migrate.current(engine) == migrate.head()
+        assert VERSION_TABLES & set(sa.inspect(engine).get_table_names()) == {VERSION_TABLE}
         for table in tables:
             new = {column.name for column in metadata.tables[table.name].columns} - set(table.columns.keys())
             assert [row | dict.fromkeys(new) for row in before[table.name]] == _all(engine, table.name)
@@ -179,8 +186,9 @@ def test_the_printed_statements_carry_an_earlier_schema_to_the_newest(old: sa.En
             connection.exec_driver_sql(statement)
     assert migrate.current(old) == migrate.head()
     with old.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        assert append_only.missing(connection) == []
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        assert installed.missing(connection) == []
     assert {row["log_id"] for row in rows(old)} == {"1", "2"}
 
 
@@ -196,6 +204,20 @@ def _one_by_one(script: str) -> Iterator[str]:
                 yield statement.strip().removesuffix(end)
                 statement = ""
     assert statement == ""
+
+
+def test_another_application_may_note_its_own_revisions_beside_an_upgraded_log(
+    old: sa.Engine, any_bare_url: str
+) -> None:
+    """Its table, and its index, have the names that the log's had before."""
+    migrate_database(any_bare_url)
+    key = "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"
+    with old.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, {key})")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0002')")
+    assert migrate.current(old) == migrate_database(any_bare_url) == migrate.head()
+    with old.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["0002"]
 
 
 def test_letters_of_either_case_and_of_any_alphabet_are_kept_apart_after_an_upgrade(

@@ -16,8 +16,8 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
 from dispatcher.audit.engine import open_engine
+from dispatcher.audit.evidence_tables import flag_changes
 from dispatcher.audit.flag_changes import FlagChanges
-from dispatcher.audit.tables import flag_changes
 from dispatcher.errors import SourceUnreachable
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from laravel_table import theirs
 
-from dispatcher.audit import append_only, migrate
+from dispatcher.audit import installed, migrate
 from dispatcher.audit.engine import connect, migrate_database
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.tables import logs, metadata
 
 _CHANGING = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE")
@@ -54,8 +55,9 @@ def test_a_new_schema_is_finished(engine: sa.Engine, any_bare_url: str, statemen
     assert migrate_database(any_bare_url) in {None, *migrate.known()}
     assert migrate.current(engine) == migrate.head()
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        assert append_only.missing(connection) == []
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+        assert installed.missing(connection) == []
 
 
 @pytest.mark.parametrize("statements", [2, 3, 9, 34])
@@ -74,4 +76,4 @@ def test_an_adoption_is_finished_and_the_other_application_has_lost_nothing(
         assert {column.name for column in logs.columns} <= there
         indexes = {index["name"] for index in sa.inspect(connection).get_indexes("ai_outbound_logs")}
         assert {str(index.name) for index in logs.indexes} | {"uq_ai_outbound_logs_turn"} <= indexes
-        assert append_only.missing(connection) == []
+        assert installed.missing(connection) == []

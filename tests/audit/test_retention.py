@@ -15,9 +15,10 @@ from open_rows import ended_as, held_key, left_open, now_of
 
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.evidence import Evidence, evidence_of
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.retention import AT_ONCE, Needed, Retention, RetentionReport, RetentionRule
-from dispatcher.audit.tables import adjustments, calls, conversations, idempotency_keys, logs, registrations, results
+from dispatcher.audit.tables import adjustments, calls, conversations, idempotency_keys, logs, results
 from dispatcher.errors import SourceUnreachable
 
 DAY = dt.timedelta(days=1)
@@ -32,7 +33,7 @@ def engine(any_url: str) -> Iterator[sa.Engine]:
 
 
 def apply(engine: sa.Engine, days: int | None = 400, *, dry_run: bool = False, **changes: Any) -> RetentionReport:
-    rule = {"feature": FEATURE, "keep_rows": None if days is None else days * DAY, "evidence": ()} | changes
+    rule = {"feature": FEATURE, "keep_rows": None if days is None else days * DAY, "evidence": lambda _: ()} | changes
     return Retention(engine).apply(RetentionRule(**rule), dry_run=dry_run, on_progress=lambda _done: None)
 
 
@@ -81,7 +82,7 @@ def test_expired_content_of_every_tenant_is_deleted_and_no_other(engine: sa.Engi
 def test_more_than_a_batch_is_deleted_batch_by_batch_with_its_progress(engine: sa.Engine) -> None:
     insert(engine, conversations, *(a_turn(engine, turn, -DAY) for turn in range(AT_ONCE + 1)))
     told: list[float] = []
-    rule = RetentionRule(feature=FEATURE, keep_rows=None, evidence=())
+    rule = RetentionRule(feature=FEATURE, keep_rows=None, evidence=lambda _: ())
     report = Retention(engine).apply(rule, dry_run=False, on_progress=told.append)
     assert report.content["ai_conversations"] == AT_ONCE + 1
     assert rows(engine, conversations) == []
@@ -143,14 +144,14 @@ def test_no_row_is_deleted_while_one_of_them_is_evidence(engine: sa.Engine) -> N
     started = now_of(engine) - 500 * DAY
     evidence = Evidence(record="KD-1", feature=FEATURE, origin=Origin.PRODUCTION, since=started, until=None)
     insert(engine, results, a_result(engine, "old", -DAY))
-    report = apply(engine, evidence=(evidence,))
+    report = apply(engine, evidence=lambda _: (evidence,))
     assert (report.rows, report.needed) == (0, (Needed(evidence=evidence, rows=2),))
     assert report.content["ai_results"] == 1
     assert len(rows(engine)) == 4
     baseline = Evidence(record="KD-1", feature=FEATURE, origin=None, since=started, until=started + 100 * DAY)
-    assert [one.rows for one in apply(engine, evidence=(baseline,)).needed] == [3]
+    assert [one.rows for one in apply(engine, evidence=lambda _: (baseline,)).needed] == [3]
     # Older than all that is needed.
-    assert apply(engine, 550, evidence=(evidence, baseline)).rows == 1
+    assert apply(engine, 550, evidence=lambda _: (evidence, baseline)).rows == 1
     # Forced.
     assert apply(engine).rows == 3
 
@@ -174,7 +175,8 @@ def test_evidence_is_that_of_the_newest_registration_of_each_record_and_origin_s
         row = {"registration_id": new_log_id(), "record": record, "origin": origin, "epoch": epoch, "start_at": start}
         hashes = {"candidate_hash": "c", "record_hash": "r"}
         insert(engine, registrations, row | hashes | {"block": json.dumps(of), "registered_at": start})
-    found = evidence_of(engine, FEATURE, closed={"KD-4"})
+    with engine.connect() as connection:
+        found = evidence_of(connection, FEATURE, closed={"KD-4"})
     assert [(one.record, one.origin, one.since, one.until) for one in found] == [
         ("KD-1", "production", moments[1], None),
         ("KD-1", "simulated", moments[2], None),
@@ -207,3 +209,60 @@ def test_every_table_that_a_row_fills_is_emptied_of_it() -> None:
     of_a_row = {table.name for table in logs.metadata.tables.values() if "log_id" in table.columns}
     deleted = {table.name for table in (logs, calls, adjustments, conversations, results, idempotency_keys)}
     assert of_a_row == deleted
+
+
+def test_a_conversation_that_is_larger_than_a_batch_goes_in_one_transaction(engine: sa.Engine) -> None:
+    """Its youngest turns are as old as the rows of other batches, and yet nobody ever sees a part of it."""
+    for turn in range(1, AT_ONCE + 3):
+        ended(engine, (900 if turn == 1 else 410) * DAY, conversation_id="long", turn=turn)
+    for age in range(500, 520):
+        ended(engine, age * DAY)
+    seen: list[int] = []
+    of_it = sa.select(sa.func.count()).select_from(logs).where(logs.c.conversation_id == "long")
+
+    def look(_done: float) -> None:
+        with engine.connect() as connection:
+            seen.append(connection.execute(of_it).scalar_one())
+
+    rule = RetentionRule(feature=FEATURE, keep_rows=400 * DAY, evidence=lambda _: ())
+    report = Retention(engine).apply(rule, dry_run=False, on_progress=look)
+    assert (report.rows, len(rows(engine)), set(seen)) == (AT_ONCE + 22, 0, {0})
+
+
+def test_a_record_that_is_registered_meanwhile_keeps_what_is_left(engine: sa.Engine) -> None:
+    """Its baseline may be older than what is deleted next."""
+    for _ in range(AT_ONCE):
+        ended(engine, 900 * DAY)
+    ended(engine, 450 * DAY)
+    window = [str((now_of(engine) - days * DAY).date()) for days in (460, 440)]
+    block = {"feature": FEATURE, "criteria": [{"baseline": {"window": window}}]}
+    asked: list[int] = []
+
+    def evidence(connection: sa.Connection) -> list[Evidence]:
+        asked.append(1)
+        if len(asked) == 3:
+            row = {"registration_id": new_log_id(), "record": "KD-1", "origin": "production", "epoch": 1}
+            values = {"candidate_hash": "c", "record_hash": "r", "block": json.dumps(block), "start_at": now_of(engine)}
+            connection.execute(sa.insert(registrations).values(row | values))
+        return evidence_of(connection, FEATURE, closed=())
+
+    report = apply(engine, evidence=evidence)
+    assert (report.rows, [one.rows for one in report.needed], len(rows(engine))) == (AT_ONCE, [1], 1)
+
+
+def test_a_conversation_that_goes_on_between_the_look_and_the_deletion_stays_whole(engine: sa.Engine) -> None:
+    for turn in (1, 2):
+        ended(engine, 450 * DAY, conversation_id="goes on", turn=turn)
+    alone = ended(engine, 440 * DAY)
+    other = open_engine(engine.url.render_as_string(hide_password=False))
+    went_on: list[str] = []
+
+    def goes_on(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "LIMIT" in statement and not went_on:
+            went_on.append(ended(other, DAY, conversation_id="goes on", turn=3))
+
+    sa.event.listen(engine, "after_cursor_execute", goes_on)
+    assert apply(engine).rows == 1
+    assert alone not in {row["log_id"] for row in rows(engine)}
+    assert sorted(row["turn"] for row in rows(engine)) == [1, 2, 3]
+    other.dispose()

@@ -13,14 +13,15 @@ from log_contract import rows, sweep
 
 from dispatcher.action.observation import Status
 from dispatcher.audit.append_only import INSERT_ONLY
-from dispatcher.audit.engine import granted, open_engine
+from dispatcher.audit.engine import granted, migrate_database, open_engine
 from dispatcher.audit.flag_changes import FlagChanges
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Kept, Origin, Room
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.rights import granting, standing
 from dispatcher.audit.tables import conversations, logs
 from dispatcher.audit.trial import Answer, a_row, try_to_change
-from dispatcher.errors import InvalidSettings
+from dispatcher.errors import InvalidSettings, SourceUnreachable
 
 
 def run(engine: sa.Engine, *statements: str) -> None:
@@ -135,3 +136,25 @@ def test_rights_are_granted_again_without_harm_and_a_file_has_none(
         assert standing(connection) is None
         with pytest.raises(InvalidSettings, match="a SQLite file has no roles"):
             granting(connection, role)
+
+
+def test_a_role_that_served_before_the_revision_had_a_table_of_its_own_is_told_what_to_do(
+    owner: sa.Engine, role: str, server_url: str
+) -> None:
+    """First that the schema is old; on MariaDB, where rights stay with the old name, then that it lacks the new one."""
+    quoted = '"the-server"' if owner.dialect.name == "postgresql" else "'the-server'@'localhost'"
+    run(
+        owner,
+        f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version",
+        "UPDATE alembic_version SET version_num = '0009'",
+        f"GRANT SELECT ON alembic_version TO {quoted}",
+    )
+    url = owner.url.set(username="the-server", password=None).render_as_string(hide_password=False)
+    with pytest.raises(SourceUnreachable, match="its schema 0009 is an older one; run `dispatcher migrate`"):
+        open_engine(url)
+    assert migrate_database(server_url) == "0009"
+    if owner.dialect.name != "postgresql":
+        with pytest.raises(SourceUnreachable, match=rf"denied .*{VERSION_TABLE}"):
+            open_engine(url)
+        granted(server_url, role, dry_run=False)
+    open_engine(url).dispose()

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from dispatcher.action.observation import Call, Status, Usage
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept, Role
-from dispatcher.audit.spool_entry import (
+from dispatcher.audit.spool_entry import entry_of, why_it_cannot_wait
+from dispatcher.audit.spool_text import (
+    ENDED,
+    OPENING,
     SESSION,
     UnreadableEntry,
     ending_text,
-    entry_of,
     opening_text,
     session_text,
-    why_it_cannot_wait,
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -101,12 +102,47 @@ def test_unknown_is_not_zero_in_a_comparison() -> None:
     assert entry.differences({"log_id": "id"} | as_values(ending) | {"cost_nanousd": 0}, []) == ["cost_nanousd"]
 
 
+def of_another_program(text: str, names: tuple[tuple[str, ...], ...]) -> tuple[str, dict[str, str]]:
+    """A text whose values have other names than this program's, and what the file keeps of them."""
+    mark, *body = json.loads(text)
+    assert mark in {OPENING.mark, ENDED.mark}
+    return json.dumps(["another", *body]), {"another": json.dumps(names)}
+
+
 def test_what_an_earlier_program_did_not_know_is_unknown() -> None:
-    text = json.loads(ending_text(an_ending(), [], None))
-    del text["ending"]["repairs"]
-    entry = entry_of("id", 1, None, None, json.dumps(text))
+    mark, ending, made, kept = json.loads(ending_text(an_ending(), [a_call()], None))
+    place = ENDED.names[0].index("repairs")
+    del ending[place]
+    names = (ENDED.names[0][:place] + ENDED.names[0][place + 1 :], *ENDED.names[1:])
+    text, shapes = of_another_program(json.dumps([mark, ending, made, kept]), names)
+    entry = entry_of("id", 1, None, None, text, shapes)
     assert (entry.ending or {})["repairs"] is None
-    assert entry.as_ending().status == Status.SUCCESS
+    assert (entry.as_ending().status, entry.as_calls()) == (Status.SUCCESS, [a_call()])
+
+
+def test_values_are_read_by_the_names_that_the_file_keeps_of_them() -> None:
+    """Whatever order another program had them in."""
+    opening = an_opening()
+    mark, *values = json.loads(opening_text(opening))
+    text, shapes = of_another_program(json.dumps([mark, *reversed(values)]), (OPENING.names[0][::-1],))
+    assert entry_of("id", 1, text, None, None, shapes).opening == as_values(opening)
+
+
+def test_what_a_newer_program_knows_is_not_cut_off() -> None:
+    mark, *values = json.loads(opening_text(an_opening()))
+    text, shapes = of_another_program(json.dumps([mark, *values, "good"]), ((*OPENING.names[0], "mood"),))
+    with pytest.raises(UnreadableEntry, match="a newer program wrote it, this one doesn't know mood"):
+        entry_of("id", 1, text, None, None, shapes)
+
+
+def test_what_the_first_version_of_the_file_holds_is_read() -> None:
+    opening, ending = an_opening(), an_ending()
+    texts = [as_values(opening), {"ending": as_values(ending), "calls": [], "kept": None}]
+    written = [json.dumps(text, default=dt.datetime.isoformat) for text in texts]
+    session = json.dumps(dict(zip(SESSION, ("sesn_1", "agent_1", 7), strict=True)))
+    entry = entry_of("id", 3, written[0], session, written[1])
+    assert (entry.opening, entry.as_ending()) == (as_values(opening), ending)
+    assert entry.session == {"session_id": "sesn_1", "agent_id": "agent_1", "agent_version": 7}
 
 
 @pytest.mark.parametrize(
@@ -114,9 +150,13 @@ def test_what_an_earlier_program_did_not_know_is_unknown() -> None:
     [
         ("{", None),
         ("[]", None),
+        ("7", None),
+        ('["another", 1]', None),
+        (f'["{OPENING.mark}", 1]', None),
         ('{"mood": "good"}', None),
         ('{"created_at": "yesterday"}', None),
         (None, "{}"),
+        (None, f'["{ENDED.mark}", [], [], null]'),
         (None, '{"ending": {}, "calls": [{"mood": "good"}], "kept": null}'),
     ],
 )

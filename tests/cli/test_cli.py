@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.audit.engine import open_engine
+
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("anthropic", "sqlalchemy", "UnleashClient", "scipy", "numpy", "pydantic_settings", "rich", "uvicorn")
 VERBS = (
@@ -157,6 +159,7 @@ def test_the_kill_switch_of_the_environment_forces_messages(cli, simulator_proce
 
 @pytest.mark.parametrize("arguments", [("verdict", "KD-0650", "--gate", "--json"), ("adr", "list")])
 def test_a_reader_that_leaves_early_is_not_a_rollback(tmp_path, arguments):
+    open_engine(f"sqlite:///{tmp_path}/log.db").dispose()
     environment = {**os.environ, "DISPATCHER_DATABASE_URL": f"sqlite:///{tmp_path}/log.db"}
     command = [sys.executable, "-m", "dispatcher", *arguments]
     with subprocess.Popen(

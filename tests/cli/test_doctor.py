@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from dispatcher.audit.append_only import INSERT_ONLY, removing
 from dispatcher.audit.checkup import Check, check_database
 from dispatcher.audit.engine import connect, granted, migrate_database, restore_triggers
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.tables import logs
 from dispatcher.cli import run
 
@@ -70,7 +71,7 @@ def execute(engine: sa.Engine, *statements: Any) -> None:
 def test_a_fresh_machine_has_nothing_that_fails_and_nothing_is_made(told: Any, tmp_path: Path) -> None:
     code, checks = told()
     assert code == 0
-    assert list(checks) == ["database", "sqlite", "spool", "policies", "prices", "flags"]
+    assert list(checks) == ["database", "sqlite", "spool", "gaps", "policies", "prices", "flags"]
     assert {check["outcome"] for name, check in checks.items() if name != "sqlite"} == {"ok"}
     assert not (tmp_path / "log").exists()
 
@@ -134,14 +135,11 @@ def test_a_serving_role_with_its_rights_has_nothing_to_be_warned_of(engine: sa.E
     execute(engine, "CREATE ROLE serving LOGIN" if postgresql else "CREATE USER serving@localhost")
     try:
         as_serving = connect(engine.url.set(username="serving").render_as_string(hide_password=False))
-        execute(engine, f"GRANT SELECT ON alembic_version TO {'serving' if postgresql else 'serving@localhost'}")
+        serving = "serving" if postgresql else "serving@localhost"
+        execute(engine, f"GRANT SELECT ON {VERSION_TABLE} TO {serving}")
         assert checked(as_serving)["role"].outcome == "fail"
         assert "INSERT on ai_outbound_logs" in checked(as_serving)["role"].finding
-        granted(
-            engine.url.render_as_string(hide_password=False),
-            "serving" if postgresql else "serving@localhost",
-            dry_run=False,
-        )
+        granted(engine.url.render_as_string(hide_password=False), serving, dry_run=False)
         checks = checked(as_serving)
         assert {check.outcome for name, check in checks.items() if name != "sqlite"} == {"ok"}
         assert "refused by a trigger or refused for want of rights" in checks["append-only"].finding
@@ -154,13 +152,13 @@ def test_a_serving_role_with_its_rights_has_nothing_to_be_warned_of(engine: sa.E
 
 @pytest.mark.parametrize(("revision", "words"), [("0003", "0003 is older than"), ("9999", "9999 is newer than this")])
 def test_another_schema_fails_and_nothing_else_is_tried(engine: sa.Engine, revision: str, words: str) -> None:
-    execute(engine, f"UPDATE alembic_version SET version_num = '{revision}'")
+    execute(engine, f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
     try:
         checks = checked(engine)
         assert (checks["schema"].outcome, words in checks["schema"].finding) == ("fail", True)
         assert list(checks) == ["database", "sqlite", "schema"]
     finally:
-        execute(engine, "DELETE FROM alembic_version")
+        execute(engine, f"DELETE FROM {VERSION_TABLE}")
 
 
 @pytest.mark.parametrize(("ahead", "outcome"), [(0.5, "ok"), (5, "warn"), (-5, "warn"), (90, "fail"), (-90, "fail")])

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from open_rows import left_open, now_of
 
 from dispatcher.audit.engine import open_engine
+from dispatcher.audit.evidence_tables import registrations
 from dispatcher.audit.record import new_log_id
-from dispatcher.audit.tables import logs, registrations
+from dispatcher.audit.tables import logs
 from dispatcher.cli import run
 
 DAY = dt.timedelta(days=1)

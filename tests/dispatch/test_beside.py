@@ -81,3 +81,53 @@ def test_who_starts_it_does_not_wait_for_it():
     assert beside._thread.is_alive()
     may_go_on.set()
     waited_for(beside)
+
+
+def test_it_is_done_again_after_its_rest_once_for_all_who_asked():
+    done, may_end = threading.Semaphore(0), threading.Semaphore(0)
+
+    async def work():
+        done.release()
+        await asyncio.to_thread(may_end.acquire)
+
+    beside = Beside("tidying", work, rest_s=0.05)
+    assert done.acquire(timeout=30)
+    beside.again()
+    beside.again()
+    may_end.release()
+    assert done.acquire(timeout=30)
+    may_end.release()
+    waited_for(beside)
+    assert not done.acquire(blocking=False)
+
+
+def test_it_is_done_again_long_after_it_was_done_and_after_it_broke(caplog):
+    done = threading.Semaphore(0)
+
+    async def work():
+        done.release()
+        raise RuntimeError("a defect")
+
+    beside = Beside("tidying", work, rest_s=0.0)
+    for _ in range(3):
+        waited_for(beside)
+        assert done.acquire(timeout=30)
+        beside.again()
+    waited_for(beside)
+    assert [record.getMessage() for record in caplog.records] == ["the tidying broke"] * 4
+
+
+def test_its_rest_is_ended_with_it_and_nothing_begins_after():
+    done = threading.Semaphore(0)
+
+    async def work():
+        done.release()
+
+    beside = Beside("tidying", work, rest_s=3600.0)
+    waited_for(beside)
+    beside.again()
+    assert beside._thread.is_alive()
+    beside.shutdown()
+    beside.again()
+    assert not beside._thread.is_alive()
+    assert [done.acquire(blocking=False) for _ in range(2)] == [True, False]

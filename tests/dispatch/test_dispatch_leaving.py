@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from dispatcher import CalledOnEventLoop
+from dispatcher import CalledOnEventLoop, RequestFinished
 from dispatcher.action.observation import Status
 
 
@@ -34,6 +34,34 @@ async def test_a_cancelled_dispatch_closes_its_row_and_leaves_no_session_running
     [row] = rows()
     assert (row["status"], row["ended_by"], row["error_type"]) == ("cancelled", "cancel", "cancelled")
     assert live_simulator.running_sessions == 0
+
+
+@pytest.mark.parametrize("variant", ["legacy", "managed-haiku-4-5-cap8"])
+async def test_a_cancelled_dispatch_has_its_row_with_its_usage_and_its_cost(dispatcher, rows, ask, variant):
+    """What was spent until then, request by request; on the managed path also what came while it was stopped."""
+    told = []
+
+    def cancel_after_the_first_request(event):
+        if isinstance(event, RequestFinished) and not told:
+            told.append(event.call)
+            running.cancel()
+
+    action = dispatcher.adispatch_research(ask("acme", variant=variant), cancel_after_the_first_request)
+    running = asyncio.ensure_future(action)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await dispatcher.settle()
+
+    [row], calls = rows(), rows("SELECT * FROM ai_outbound_calls ORDER BY ordinal")
+    assert (row["status"], row["iterations"], row["log_id"]) == ("cancelled", len(calls), calls[0]["log_id"])
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cost_nanousd")
+    of_requests = {name: row[name] for name in names}
+    of_requests["cost_nanousd"] -= row["runtime_cost_nanousd"] or 0
+    assert of_requests == {name: sum(call[name] for call in calls) for name in names}
+    [first] = told
+    assert {name: calls[0][name] for name in names[:2]} == {name: getattr(first.usage, name) for name in names[:2]}
+    assert row["output_tokens"] > 0
+    assert row["cost_nanousd"] > 0
 
 
 @pytest.mark.parametrize("tenant", ["umbrella", "globex"])

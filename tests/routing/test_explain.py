@@ -13,6 +13,7 @@ from routing_documents import POLICIES, URL
 
 from dispatcher.cli import run
 from dispatcher.routing.policy import Policies
+from dispatcher.wiring.prompts import with_prompts
 
 ASSUMED = "no --repository was named, so it is assumed that the managed path can mount it"
 CAPPED = f"""\
@@ -75,7 +76,9 @@ def checkout(home: Path) -> Path:
 
 
 def filled(expected: str, variant: str, home: Path) -> str:
-    return expected.replace("VERSION", version(home)).replace("HASH", Policies.load(POLICIES).variants[variant].hash)
+    return expected.replace("VERSION", version(home)).replace(
+        "HASH", with_prompts(Policies.load(POLICIES)).variants[variant].hash
+    )
 
 
 def version(home: Path) -> str:
@@ -158,7 +161,8 @@ def test_the_json_is_the_decision_as_the_row_has_it_plus_its_steps(
         "prompt_caching": False,
         "cap_mode": None,
         "fallback": None,
-        "hash": Policies.load(POLICIES).variants["legacy"].hash,
+        "prompt": with_prompts(Policies.load(POLICIES)).default.prompt,
+        "hash": with_prompts(Policies.load(POLICIES)).default.hash,
     }
     assert isinstance(steps, list)
     assert steps[-1] == {

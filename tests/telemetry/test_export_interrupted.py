@@ -41,6 +41,22 @@ def test_an_interrupted_export_goes_on_where_it_ended(engine: sa.Engine, out: Pa
     assert [row["log_id"] for row in exported(out, form)] == [row["log_id"] for row in in_order(engine)][:8]
 
 
+def test_two_exports_never_write_into_one_directory_at_once(engine: sa.Engine, out: Path, form: Form) -> None:
+    fill(engine, 8)
+    refused: list[str] = []
+
+    def another(_done: float) -> None:
+        with pytest.raises(InvalidExport) as refusal:
+            export(engine, out, order(form))
+        refused.append(str(refusal.value))
+
+    report = export(engine, out, order(form), on_progress=another)
+
+    assert set(refused) == {f"{out}: another export writes into it; wait for it, or name another one"}
+    assert (report.parts, report.rows, report.left) == (3, 8, 0)
+    assert export(engine, out, order(form)).resumed == 3
+
+
 KILLED = """
 import os, signal, sys
 import datetime as dt

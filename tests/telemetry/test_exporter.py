@@ -12,9 +12,11 @@ import sqlalchemy as sa
 from exported_files import LATER, export, exported, fill, in_order, order, parts
 from money_rows import BEGAN, put, put_turn
 
+from dispatcher.audit.append_only import allow_deletes
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import logs
+from dispatcher.cli.log_export import export_text
 from dispatcher.errors import InvalidExport, SourceUnreachable
 from dispatcher.telemetry import exporter
 from dispatcher.telemetry.export_parts import Form, read_back
@@ -101,6 +103,24 @@ def test_rows_that_end_or_come_in_behind_an_export_are_told(engine: sa.Engine, o
         connection.execute(sa.update(logs).where(logs.c.log_id == "open").values(status="success"))
 
     assert export(engine, out, order()).left == 1
+
+
+def test_rows_that_retention_has_deleted_since_are_told_beside_those_that_came_in(engine: sa.Engine, out: Path) -> None:
+    fill(engine, 8)
+    export(engine, out, order())
+    first = in_order(engine)[0]["log_id"]
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection, allow_deletes(connection):
+        connection.execute(sa.delete(logs).where(logs.c.log_id == first))
+    put(engine, "late", created_at=in_order(engine)[-1]["created_at"] + dt.timedelta(microseconds=-1))
+
+    report = export(engine, out, order())
+
+    assert (report.rows, report.left, report.gone) == (8, 1, 1)
+    said = export_text(report).splitlines()
+    assert said[1:] == [
+        "1 rows ended or came in behind it; a new export has them",
+        "1 of them are in the log no longer",
+    ]
 
 
 def test_the_same_rows_are_the_same_bytes(engine: sa.Engine, tmp_path: Path, form: Form) -> None:

@@ -17,7 +17,7 @@ from dispatcher.cli import run
 from dispatcher.errors import InvalidImport, SourceUnreachable
 from dispatcher.telemetry.importer import ImportReport, import_lines
 from dispatcher.telemetry.table_lines import open_table
-from dispatcher.verdict.sources import Source
+from dispatcher.verdict.pinning.sources import Source
 
 COLUMNS: dict[str, Any] = {
     "created_at": "began",

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from money_rows import BEGAN, NEWER, REQUEST_NANOUSD, RUNTIME_NANOUSD, everything, put, put_turn
+from money_rows import BEGAN, NEWER, PRICES, REQUEST_NANOUSD, RUNTIME_NANOUSD, everything, put, put_turn
 
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import Origin
@@ -103,6 +103,25 @@ def test_a_cost_that_a_repricing_made_known_counts(engine: sa.Engine) -> None:
 
     reprice(engine, NEWER)
 
+    assert reconcile(engine).agree == 1
+
+
+def test_what_a_session_told_later_counts_with_the_platforms_figure_for_it(engine: sa.Engine) -> None:
+    put_turn(engine, "a", None, cost_nanousd=None, usage_quality="partial")
+    assert reconcile(engine).unknown == 1
+    told = {"kind": "complete", "reason": "usage_completed", "price_version": PRICES.version}
+    figures = {"amount_nanousd": TURN_NANOUSD, "cost_nanousd": TURN_NANOUSD}
+    with engine.begin() as connection:
+        key = {"tenant": "script", "log_id": "a", "sequence": 1}
+        connection.execute(
+            sa.insert(adjustments), key | told | figures | {"platform_list_cost_nanousd": 3 * CENT_NANOUSD}
+        )
+
+    assert reprice(engine, NEWER).unpriced == {"usage_incomplete": 1}
+    done = reconcile(engine)
+
+    assert (done.differ, done.amount_nanousd) == (1, 3 * CENT_NANOUSD - TURN_NANOUSD)
+    assert everything(engine, adjustments)[-1]["cost_nanousd"] == 3 * CENT_NANOUSD
     assert reconcile(engine).agree == 1
 
 

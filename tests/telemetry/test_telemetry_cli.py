@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from freezegun import freeze_time
 
+from dispatcher.audit.engine import open_engine
 from dispatcher.cli import run
 
 
@@ -43,13 +44,17 @@ def test_an_import_says_what_it_did_and_again_that_there_was_nothing_to_do(cli, 
     assert second.startswith("runs.csv as bench: 3 lines, 0 rows added, 3 were there already\n")
 
 
-def test_a_dry_run_writes_nothing(cli, files):
+def test_a_dry_run_writes_nothing_and_makes_no_file(cli, files, tmp_path):
     code, out, _ = cli("logs", "import", *files, "--dry-run")
 
     assert code == 0
     assert "3 rows would be added" in out
     assert out.endswith("nothing was written\n")
-    assert cli("logs", "summary")[1] == "no rows\n"
+    assert list(tmp_path.glob("log.db*")) == []
+
+    cli("logs", "import", *files)
+    code, out, _ = cli("logs", "import", *files, "--dry-run")
+    assert (code, "0 rows would be added, 3 were there already" in out) == (0, True)
 
 
 def test_an_import_as_json(cli, files):
@@ -164,7 +169,9 @@ def test_the_distribution_as_json_has_its_sql(cli, files):
     }
 
 
-def test_no_rows_are_said_to_be_none(cli):
+def test_no_rows_are_said_to_be_none(cli, tmp_path):
+    open_engine(f"sqlite:///{tmp_path}/log.db").dispose()
+    assert cli("logs", "summary")[1] == "no rows\n"
     code, out, _ = cli("telemetry", "distribution")
 
     assert code == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.reader import parse_record
-from dispatcher.verdict.sources import Source
+from dispatcher.verdict.pinning.sources import Source
 
 NOW = dt.datetime(2026, 5, 10, 9, 0, tzinfo=dt.UTC)
 SAMPLE = Path(__file__).parents[2] / "adrs" / "KD-0650-migrate-research-to-managed-agents.md"

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verdict_worlds import COST, DAY, LEGACY, MANAGED, MINUTE, START, World, block, memory
 
+from dispatcher.audit.late_costs import LateCosts
+from dispatcher.audit.moment import DatabaseNow
+from dispatcher.audit.swept import CostlessRow
 from dispatcher.audit.tables import adjustments, logs
-from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.measured import Arm, Measurement
+from dispatcher.verdict.sums import Sums
 
 EARLY = START + MINUTE
 ONLY_COST = block(COST)
@@ -75,6 +78,21 @@ def test_a_cost_that_becomes_known_is_unknown_until_then(any_world: World) -> No
     row = written(any_world, cost_nanousd=None)
     adjust(any_world, row, 70, START + 8 * DAY)
     measurement = any_world.measured(ONLY_COST, START + 22 * DAY)
+
+    assert at_look(measurement, 1) == (Sums(), 1, 1)
+    assert at_look(measurement, 2) == (of_costs(70), 0, 1)
+
+
+def test_what_a_session_told_after_its_row_had_ended_is_known_from_the_next_look_on(any_world: World) -> None:
+    """As the sweep appends it, by the database's own clock: until then the cost counts as unknown."""
+    with any_world.engine.connect() as connection:
+        start = connection.execute(sa.select(DatabaseNow())).scalar_one() - 10 * DAY
+    row = written(any_world, start + MINUTE, cost_nanousd=None, usage_quality="partial")
+    lacking = {name: row[name] for name in ("log_id", "tenant", "feature", "created_at")}
+    late = LateCosts(any_world.engine)
+    late.append(CostlessRow(**lacking, conversation_id=None, model="any", session_id="sesn_1"), 70, "2026-11-01", None)
+    late.release()
+    measurement = any_world.measured(ONLY_COST, start + 15 * DAY, start=start)
 
     assert at_look(measurement, 1) == (Sums(), 1, 1)
     assert at_look(measurement, 2) == (of_costs(70), 0, 1)

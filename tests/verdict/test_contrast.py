@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.verdict.contrast import Contrast, Stratum, Sums, contrast
+from dispatcher.verdict.evidence.contrast import Contrast, Stratum, contrast
+from dispatcher.verdict.sums import Sums
 
 T_STAR = 200.0
 

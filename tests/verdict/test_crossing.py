@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from dispatcher.verdict.crossing import Chances, chances, lines, naive_line
+from dispatcher.verdict.chances.crossing import Chances, chances, lines, naive_line
 
 P0 = 0.05
 SHAPE = 3.616

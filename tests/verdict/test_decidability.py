@@ -12,7 +12,7 @@ from dispatcher.adr.criterion import Criterion
 from dispatcher.adr.document import Acceptance
 from dispatcher.adr.ranks import PinnedRanks
 from dispatcher.adr.reader import read_record
-from dispatcher.verdict.decidability import Decidability, decidability
+from dispatcher.verdict.chances.decidability import Decidability, decidability
 
 SAMPLE = Path(__file__).parents[2] / "adrs" / "KD-0650-migrate-research-to-managed-agents.md"
 PRODUCTION = {

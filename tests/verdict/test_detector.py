@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from dispatcher.verdict.evidence import FAIL_GRID, MEAN_LOOKS_TO_ALARM, log_detectors, log_e_fail
+from dispatcher.verdict.evidence.e_process import FAIL_GRID, MEAN_LOOKS_TO_ALARM, log_detectors, log_e_fail
 
 P0 = 0.05
 ALARM = math.log(MEAN_LOOKS_TO_ALARM)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.verdict.evidence import (
+from dispatcher.verdict.evidence.e_process import (
     FAIL_GRID,
     PASS_GRID,
     Histogram,

@@ -10,10 +10,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "bench"))
 
-from ship_designs import DESIGNS, GATE, Design, cells_of, judged
+from ship_designs import DESIGNS, GATE, Design, cells_of, judged, regressions
 from ship_rules import most_by_chance, shipped
 
-from dispatcher.verdict.judge import Outcome
+from dispatcher.verdict.judgement.judge import Outcome
 
 RUNS = 25
 
@@ -24,6 +24,13 @@ def test_a_wrong_design_ships_a_bad_path_and_ours_does_not(design: Design) -> No
 
     assert shipped(wrong) > 0.15
     assert sum(look > 0 for look in ours) <= most_by_chance(RUNS, 0.05)
+
+
+def test_a_slow_regression_after_a_long_pass_is_nearly_always_a_rollback_and_never_ships() -> None:
+    said = [outcome for _, outcome in regressions(np.random.default_rng(20261124), RUNS)]
+
+    assert set(said) <= {Outcome.ROLLBACK, Outcome.HOLD}
+    assert said.count(Outcome.ROLLBACK) >= 0.8 * RUNS
 
 
 def test_a_regression_after_an_early_pass_becomes_a_rollback() -> None:

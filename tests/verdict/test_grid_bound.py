@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.verdict import grid
-from dispatcher.verdict.evidence import log_e_fail, log_e_pass
-from dispatcher.verdict.grid import ALWAYS, NEVER, Arms, GridCounts, Side, Tail, bucket_of, grid_rows, least
+from dispatcher.verdict.evidence import grid
+from dispatcher.verdict.evidence.e_process import log_e_fail, log_e_pass
+from dispatcher.verdict.evidence.grid import ALWAYS, NEVER, Arms, GridCounts, Side, Tail, bucket_of, grid_rows, least
 from dispatcher.verdict.measured import Arm, Distribution
 
 P0 = 0.05

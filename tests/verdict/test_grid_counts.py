@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from verdict_worlds import DAY, LEGACY, MANAGED, MINUTE, P95, START, World, block
 
-from dispatcher.verdict.grid import ALWAYS, NEVER, GridRow, Side, bucket_of, grid_rows
+from dispatcher.verdict.evidence.grid import ALWAYS, NEVER, GridRow, Side, bucket_of, grid_rows
 from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.measurement.ranks import rounded_up, scaled_down
 

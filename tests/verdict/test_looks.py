@@ -15,6 +15,10 @@ from dispatcher.verdict.epoch import Definition, Epoch, current_epoch
 from dispatcher.verdict.looks import WEEK, Looks
 
 
+def seen_from(hash_: str, moment: dt.datetime) -> Definition:
+    return Definition("candidate", hash_, moment, moment, 1)
+
+
 def looks(as_of: dt.datetime, *, window: dt.timedelta = 0 * DAY, max_weeks: int = 52) -> Looks:
     return Looks(start=START, as_of=as_of, window=window, settle=DAY, max_weeks=max_weeks)
 
@@ -26,11 +30,11 @@ def looks(as_of: dt.datetime, *, window: dt.timedelta = 0 * DAY, max_weeks: int 
         (START + 7 * DAY - dt.timedelta(microseconds=1), 0),
         (START + 7 * DAY, 1),
         (START + 20 * DAY, 2),
-        (START + 4000 * DAY, 52),
+        (START + 4000 * DAY, 571),
     ],
 )
-def test_a_look_is_done_from_its_own_moment_on_and_none_after_the_horizon(as_of: dt.datetime, done: int) -> None:
-    assert looks(as_of).done == done
+def test_a_look_is_done_from_its_own_moment_on_after_the_horizon_too(as_of: dt.datetime, done: int) -> None:
+    assert (looks(as_of).done, looks(as_of).at_horizon) == (done, done >= 52)
 
 
 def test_a_record_that_is_not_registered_has_no_looks() -> None:
@@ -80,12 +84,12 @@ def test_the_newest_registration_at_the_moment_is_the_epoch() -> None:
 
 
 def test_a_candidate_that_changed_without_registration_opens_an_epoch_when_it_is_first_seen() -> None:
-    seen = [Definition("b", START), Definition("x", START + 9 * DAY)]
+    seen = [seen_from("b", START), seen_from("x", START + 9 * DAY)]
 
     assert current_epoch([FIRST], seen, START + 40 * DAY) == epoch(2, START + 9 * DAY, "x", FIRST)
 
 
 def test_rows_of_an_older_definition_open_nothing() -> None:
-    seen = [Definition("c", START + 30 * DAY), Definition("b", START + 31 * DAY)]
+    seen = [seen_from("c", START + 30 * DAY), seen_from("b", START + 31 * DAY)]
 
     assert current_epoch([FIRST, SECOND], seen, START + 40 * DAY) == epoch(2, SECOND.start, "c", SECOND)

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from verdict_worlds import COST, DAY, MINUTE, P95, START, World, block
 
-from dispatcher.verdict.finding import Figures, Finding, Reason, State
-from dispatcher.verdict.judge import Verdict
+from dispatcher.verdict.judgement.finding import Figures, Finding, Reason, State
+from dispatcher.verdict.judgement.judge import Verdict
 from dispatcher.verdict.measured import Arm
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -11,12 +11,12 @@ from sqlalchemy.dialects import mysql, postgresql
 from verdict_worlds import COST, DAY, HASHES, LEGACY, MANAGED, MINUTE, P95, START, VALID, World, block
 
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, Cell, Measurement
 from dispatcher.verdict.measurement.counting import Counting
+from dispatcher.verdict.measurement.distribution import Values
 from dispatcher.verdict.measurement.population import Population
-from dispatcher.verdict.measurement.ranks import Ranks
+from dispatcher.verdict.sums import Sums
 
 EARLY = START + MINUTE
 AFTER_ONE_LOOK = START + 8 * DAY
@@ -82,7 +82,7 @@ def test_a_conversation_with_one_pinned_dispatch_is_left_out_whole(any_world: Wo
 
     measurement = any_world.measured(block(unit={"by": "conversation", "window": "7d"}), START + 15 * DAY)
 
-    assert measurement.excluded == {"candidate": {"pinned": 3}}
+    assert measurement.excluded == {"candidate": {"overridden": 3}}
     assert only(measurement).clusters == 1
 
 
@@ -105,7 +105,7 @@ def test_a_conversation_that_was_moved_or_could_not_be_kept_is_left_out_whole(an
 
     measurement = any_world.measured(block(unit={"by": "conversation", "window": "7d"}), START + 15 * DAY)
 
-    assert (measurement.cells, measurement.excluded) == ((), {"candidate": {reason: 3}})
+    assert (measurement.cells, measurement.excluded) == ((), {"candidate": {"overridden": 3}})
 
 
 def test_a_conversation_that_changed_sides_is_left_out_whole(any_world: World) -> None:
@@ -289,7 +289,7 @@ def test_the_statements_can_be_written_for_every_engine(dialect: sa.Dialect) -> 
     looks = Looks(start=START, as_of=START + 30 * DAY, window=DAY, settle=DAY, max_weeks=52)
     counting = Counting(Population(block(COST, P95, VALID), Origin.PRODUCTION, looks, HASHES[MANAGED]))
 
-    for statement in (counting.cells, Ranks(counting).distribution):
+    for statement in (counting.cells, Values(counting).seen):
         sql = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
         assert "strftime" not in sql
 

@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 from verdict_worlds import COST, DAY, LEGACY, MANAGED, MINUTE, START, World, block, record
 
+from dispatcher.audit.evidence_tables import flag_changes
 from dispatcher.audit.record import Origin, new_log_id
-from dispatcher.audit.tables import flag_changes, log_gaps
+from dispatcher.audit.tables import log_gaps
 from dispatcher.errors import InvalidRecord
-from dispatcher.verdict.finding import Reason
-from dispatcher.verdict.judge import Outcome
+from dispatcher.verdict.judgement.finding import Reason
+from dispatcher.verdict.judgement.judge import Outcome
 from dispatcher.verdict.measured import Arm, Measurement
 from dispatcher.verdict.measurement.asides import first_in
 from dispatcher.verdict.reach import show_variant
@@ -98,8 +99,10 @@ def test_a_flag_of_another_feature_says_nothing(world: World) -> None:
         (DRAWN, [("file", standing(entry(None, (MANAGED, 1.0), by=None)), 5)], {}),
         (DRAWN, [("file", standing(entry(None, (MANAGED, 0.5), ("third", 0.5))), 5)], {}),
         (DRAWN, [("file", standing(entry(None, *DRAW, by="tenant")), 5)], {}),
-        (DRAWN, [("file", EVERYBODY, 5), ("server", EVERYBODY, 9)], {"script": 9, "acme": 9}),
-        (DRAWN, [("file", EVERYBODY, 5), ("server", standing(entry("acme", *DRAW)), 9)], {"acme": 9}),
+        (DRAWN, [("file", EVERYBODY, 5), ("server", EVERYBODY, 9)], {"script": 5, "acme": 5}),
+        (DRAWN, [("file", NOBODY, 5), ("server", EVERYBODY, 9)], {}),
+        (DRAWN, [("file", NOBODY, 5), ("server", EVERYBODY, 6), ("file", EVERYBODY, 9)], {"script": 9, "acme": 9}),
+        (DRAWN, [("server", standing(entry("acme", *DRAW)), 5), ("file", EVERYBODY, 9)], {"acme": 5}),
         (DRAWN, [], {}),
         (SET, [("file", standing(entry("acme", (MANAGED, 1.0), by=None), *NOBODY["entries"]), 5)], {"acme": 5}),
         (SET, [("file", EVERYBODY, 5)], {}),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from verdict_worlds import DAY, HASHES, LEGACY, MANAGED, MINUTE, START, World, block
 
-from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.measured import Arm, Cell, Measurement
+from dispatcher.verdict.sums import Sums
 
 EARLY = START + MINUTE
 AFTER_ONE_LOOK = START + 8 * DAY
@@ -54,7 +54,7 @@ def test_a_forced_turn_inside_the_window_still_bars_its_conversation_with_all_th
 
     measurement = any_world.measured(A_DAY, START + 15 * DAY)
 
-    assert (measurement.cells, measurement.excluded) == ((), {"candidate": {"forced": 3}})
+    assert (measurement.cells, measurement.excluded) == ((), {"candidate": {"overridden": 3}})
 
 
 def test_a_tenant_is_not_in_the_assignment_by_a_turn_after_the_window(any_world: World) -> None:
@@ -150,15 +150,16 @@ TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_token
     ("tokens", "known"),
     [
         ((None, None, None, None), 0),
-        ((0, None, None, None), 1),
-        ((None, 0, None, 0), 1),
+        ((0, None, None, None), 0),
+        ((None, 0, None, 0), 0),
+        ((0, None, None, 0), 1),
         ((0, 0, 0, 0), 1),
         ((0, None, None, 1), 0),
         ((None, 5, None, None), 0),
     ],
     ids=str,
 )
-def test_a_cost_of_zero_is_known_only_where_some_tokens_are_known_and_all_of_those_are_zero(
+def test_a_cost_of_zero_is_known_only_where_no_token_was_read_or_written_as_far_as_the_log_has_columns(
     any_world: World, tokens: tuple[int | None, ...], known: int
 ) -> None:
     any_world.row(EARLY, cost_nanousd=0, **dict(zip(TOKENS, tokens, strict=True)))

@@ -8,7 +8,7 @@ import pytest
 from verdict_worlds import COST, DAY, LEGACY, MANAGED, MINUTE, START, World, block
 
 from dispatcher.adr.criterion import Measure
-from dispatcher.verdict.figures import figures_of, unknown_values, values_of
+from dispatcher.verdict.judgement.figures import figures_of, unknown_values, values_of
 from dispatcher.verdict.measured import Arm, Cell
 
 EARLY = START + MINUTE

@@ -22,9 +22,9 @@ from dispatcher.adr.reader import read_record
 from dispatcher.audit.engine import connect
 from dispatcher.errors import InvalidPolicy, InvalidRecord, SourceUnreachable
 from dispatcher.verdict.measurement.source_rows import source_rows
-from dispatcher.verdict.pin import Pin, pin_of, pinnable
-from dispatcher.verdict.pin_writing import files_of, write
-from dispatcher.verdict.sources import Source
+from dispatcher.verdict.pinning.pin import Pin, pin_of, pinnable
+from dispatcher.verdict.pinning.sources import Source
+from dispatcher.verdict.pinning.writing import files_of, write
 
 ADRS = Path(__file__).parents[2] / "adrs"
 
@@ -175,6 +175,32 @@ def test_the_published_baseline_is_never_run_again() -> None:
 
     with pytest.raises(InvalidRecord, match=r"its baseline is published.*never run again"):
         pinnable(record, criterion, {"tracker": tracker()})
+
+
+@pytest.mark.parametrize("odd", ["soon", "1_000", "٣٤", b"\x00\x01", float("inf"), -5, 10**17, 1e300])
+def test_what_is_no_time_is_one_error_and_no_pin(tmp_path: Path, odd: Any) -> None:
+    """SQLite keeps whatever it is given in a column of numbers."""
+    engine = connect(f"sqlite:///{tmp_path}/odd.db")
+    laravel_table().metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.insert(laravel_table()), list(laravel_rows()))
+        statement = "UPDATE ai_outbound_logs SET response_time_ms = ? WHERE id = 3"
+        connection.exec_driver_sql(statement, (odd,))
+    with pytest.raises((InvalidPolicy, InvalidRecord), match=r"isn't a number|rows hold a value below 0"):
+        pinned(engine, published_as_pin(), "AC-7", tracker())
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("treated", "columns", "said"),
+    [("sample", {}, True), ("sample", {"conversation_id": "feature"}, False), ("contract", {}, False)],
+)
+def test_a_sample_of_rows_whose_conversations_are_not_known_is_a_trap(
+    table: sa.Engine, treated: str, columns: dict[str, str], said: bool
+) -> None:
+    pin = pinned(table, published_as_pin(treat_as=treated), "AC-7", tracker(columns=columns))
+
+    assert ("conversations_unknown" in {trap.name for trap in pin.traps}) is said
 
 
 def test_of_a_sample_the_first_row_of_each_conversation_counts(any_bare_url: str) -> None:

@@ -17,7 +17,7 @@ from pins import NOW, published_as_pin, tracker
 
 from dispatcher.adr.criterion import Criterion
 from dispatcher.errors import InvalidRecord
-from dispatcher.verdict.pin import Pin, SourceRows, pin_of
+from dispatcher.verdict.pinning.pin import Pin, SourceRows, pin_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "llm_fs_agent_bench" / "dev"
 WHERE = {"feature": "agent_research", "status": "success"}

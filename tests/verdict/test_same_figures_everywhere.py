@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import adjustments, logs
 from dispatcher.verdict.reach import reach_verdict
-from dispatcher.verdict.report import as_document
+from dispatcher.verdict.report.document import as_json
 
 if TYPE_CHECKING:
     from database_servers import Place
@@ -93,8 +94,18 @@ def rows(world: World, seed: int = 7) -> tuple[list[dict[str, Any]], list[dict[s
     return attempts, adjusted
 
 
+def without_sql(canonical: str) -> str:
+    """A verdict's canonical JSON without its statements; 1 and 1.0 are other bytes."""
+    document = json.loads(canonical)
+    document["hashes"].pop("sql")
+    for finding in document["findings"]:
+        for name in [name for name in finding if name.endswith("sql")]:
+            finding.pop(name)
+    return json.dumps(document, ensure_ascii=False)
+
+
 def told(engine: sa.Engine, window: str, held: tuple[list[Any], list[Any]], order: int) -> list[Any]:
-    """All that is measured, and a verdict without its statements, which every engine has in its own language."""
+    """All that is measured, and a verdict's bytes without its statements, which every engine has in its own words."""
     attempts, adjusted = (random.Random(order).sample(each, len(each)) for each in held)
     world = World(engine)
     with engine.begin() as connection:
@@ -104,11 +115,7 @@ def told(engine: sa.Engine, window: str, held: tuple[list[Any], list[Any]], orde
     judged = block(P95, VALID, COST, P95 | {"id": "C"} | BESIDE, **shape)
     world.register(judged)
     measurement = world.measured(block(*criteria(), **shape), START + 22 * DAY)
-    document = as_document(reach_verdict(record(judged), Origin.PRODUCTION, START + 22 * DAY, engine))
-    document["hashes"].pop("sql")
-    for finding in document["findings"]:
-        for name in [name for name in finding if name.endswith("sql")]:
-            finding.pop(name)
+    document = without_sql(as_json([reach_verdict(record(judged), Origin.PRODUCTION, START + 22 * DAY, engine)]))
     counted = [measurement.cells, measurement.excluded, measurement.distributions, measurement.grids]
     return [*counted, measurement.draws, measurement.rows_hash, document]
 

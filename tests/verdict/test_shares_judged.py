@@ -12,9 +12,9 @@ from verdict_worlds import DAY, P95, START, VALID, block, record
 from dispatcher.adr.document import Acceptance
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.epoch import Epoch
-from dispatcher.verdict.finding import Reason, State
-from dispatcher.verdict.grid import GridCounts, GridRow, Side, bucket_of, grid_rows
-from dispatcher.verdict.judge import Outcome, Verdict, invalidated, judge
+from dispatcher.verdict.evidence.grid import GridCounts, GridRow, Side, bucket_of, grid_rows
+from dispatcher.verdict.judgement.finding import Reason, State
+from dispatcher.verdict.judgement.judge import Outcome, Verdict, invalidated, judge
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, Cell, Counted, Distribution, Measurement
 
@@ -214,7 +214,7 @@ def test_a_fail_is_not_the_candidates_where_those_who_stayed_became_slower_too(d
     before = Distribution({value: around(30_000, 900).count(value) for value in set(around(30_000, 900))})
     rows = [row for side in Side for row in grid_rows(1, Arm.CANDIDATE, side, [[bucket_of(v)] for v in stayed])]
     finding = judged(
-        block(P95, **BY_TENANT), [cell(1, 200, 40)], drift={"stayed": GridCounts(tuple(rows), before)}
+        block(P95, **BY_TENANT), [cell(1, 200, 40)], drift={"AC-7": {"stayed": GridCounts(tuple(rows), before)}}
     ).findings[0]  # fmt: skip
 
     assert finding.state is state

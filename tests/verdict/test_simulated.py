@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from dispatcher.verdict.rates import log_e_fail_rates, log_e_pass_rates
-from dispatcher.verdict.simulated import SEED, MeansCase, PercentilesCase, mean_chances, percentile_chances
-from dispatcher.verdict.simulated_rates import RatesCase, rate_chances
+from dispatcher.verdict.chances.simulated import SEED, MeansCase, PercentilesCase, mean_chances, percentile_chances
+from dispatcher.verdict.chances.simulated_rates import RatesCase, rate_chances
+from dispatcher.verdict.evidence.rates import Beside
 
 
 def sizes(per_month: float, weeks: int) -> list[int]:
@@ -103,12 +103,12 @@ def test_a_rate_is_simulated_by_the_evidence_it_is_judged_by() -> None:
         )
         rng = np.random.default_rng(SEED)
         k, m = int(rng.binomial(200, bad, 1)[0]), int(rng.binomial(200, control, 1)[0])
-        candidate, beside = {(1, 0): 200 - k, (1, 1): k}, {(1, 0): 200 - m, (1, 1): m}
+        sides = Beside([{(1, 0): 200 - k, (1, 1): k}], [{(1, 0): 200 - m, (1, 1): m}], allowed)
 
         found = rate_chances(case, 1)
 
-        assert found.to_pass == float(log_e_pass_rates(candidate, beside, allowed) >= math.log(20))
-        assert found.to_fail == float(log_e_fail_rates(candidate, beside, allowed) >= math.log(20))
+        assert found.to_pass == float(sides.log_e_pass()[0] >= math.log(20))
+        assert found.to_fail == float(sides.log_e_fail()[0] >= math.log(20))
 
 
 def test_the_same_question_has_the_same_answer() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher.errors import InvalidPolicy
-from dispatcher.verdict.sources import read_sources
+from dispatcher.verdict.pinning.sources import read_sources
 
 POLICIES = Path(__file__).parents[2] / "policies"
 GOOD = """schema: 1

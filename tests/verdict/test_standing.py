@@ -9,13 +9,13 @@ import pytest
 from verdict_worlds import COST, DAY, P95, START, block, record
 
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.epoch import Epoch
-from dispatcher.verdict.finding import Reason, State
-from dispatcher.verdict.judge import Outcome, judge
+from dispatcher.verdict.judgement.finding import Reason, State
+from dispatcher.verdict.judgement.judge import Outcome, judge
+from dispatcher.verdict.judgement.standing import Standing, standing_of
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, Cell, Counted, Measurement, Valued
-from dispatcher.verdict.standing import Standing, standing_of
+from dispatcher.verdict.sums import Sums
 
 NEAR = frozenset({Reason.NEAR_MARGIN})
 

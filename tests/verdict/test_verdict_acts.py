@@ -177,15 +177,30 @@ def test_a_webhook_that_fails_changes_no_verdict_and_its_url_stays_secret(
     assert errors == f"warning: the webhook {problem}; the verdicts are as printed\n"
 
 
+@pytest.mark.parametrize(
+    ("host", "problem"), [("127.0.0.1:9", "ConnectionError"), (f"{'x' * 70}.invalid", "LocationParseError")]
+)
 def test_a_webhook_that_cannot_be_reached_is_a_warning(
-    typed: Any, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    typed: Any, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, problem: str
 ) -> None:
     record(world, tmp_path, P95, "report")
-    monkeypatch.setenv("DISPATCHER_WEBHOOK_URL", "http://127.0.0.1:9/services/secret-part")
+    monkeypatch.setenv("DISPATCHER_WEBHOOK_URL", f"http://{host}/services/secret-part")
     code, _, errors = typed("--gate", "--notify")
 
     assert code == 0
-    assert "couldn't be reached (ConnectionError)" in errors
+    assert f"couldn't be reached ({problem})" in errors
+    assert "secret-part" not in errors
+
+
+def test_a_rollback_does_not_wait_for_a_chat_that_is_not_set_up(
+    typed: Any, world: World, tmp_path: Path, policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(world, tmp_path, SLOW, "flip_off")
+    monkeypatch.setenv("DISPATCHER_WEBHOOK_URL", "ftp://127.0.0.1/secret-part")
+    code, _, errors = typed("--gate", "--act", "--notify", frozen=False)
+
+    assert (code, is_on(policies)) == (2, False)
+    assert "webhook_url: is no URL" in errors
     assert "secret-part" not in errors
 
 
@@ -194,3 +209,63 @@ def test_a_message_without_a_webhook_is_refused_before_anything_is_done(typed: A
 
     assert (code, output, (tmp_path / "reports").exists()) == (2, "", False)
     assert "set DISPATCHER_WEBHOOK_URL" in errors
+
+
+def test_what_cannot_be_written_keeps_nobody_from_being_rolled_back_and_told(
+    typed: Any, world: World, tmp_path: Path, policies: Path, chat: _Chat
+) -> None:
+    record(world, tmp_path, SLOW, "flip_off")
+    (tmp_path / "a file").touch()
+    code, _, errors = typed(
+        "--gate", "--act", "--notify", "--reports", str(tmp_path / "a file" / "reports"), frozen=False
+    )
+    told = [block["text"]["text"] for block in chat.received[0]["blocks"]]
+
+    assert (code, is_on(policies)) == (2, False)
+    assert "is off now" in errors
+    assert "the reports can't be written there" in errors
+    assert "is off now" in told[-2]
+    assert told[-1].startswith("failed: ")
+
+
+def test_a_rollback_that_cannot_be_carried_out_is_told(
+    typed: Any, world: World, tmp_path: Path, policies: Path, chat: _Chat
+) -> None:
+    record(world, tmp_path, SLOW, "flip_off")
+    (policies / "flags.json").write_text("{")
+    code, _, errors = typed("--gate", "--act", "--notify", "--reports", str(tmp_path / "reports"), frozen=False)
+
+    assert code == 2
+    assert "report: " in errors
+    assert [each["text"] for each in chat.received] == ["🔴 AA-0002 A record: ROLLBACK"]
+    assert chat.received[0]["blocks"][-1]["text"]["text"].startswith("failed: ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "why"),
+    [
+        ({"feature": "summaries"}, 2, "asks for the flag of summaries, and these policies are of agent_research"),
+        ({"status": "rejected"}, 1, ""),
+    ],
+)
+def test_another_features_flag_and_that_of_a_record_whose_life_is_over_stay(
+    typed: Any, world: World, tmp_path: Path, policies: Path, changed: dict[str, str], code: int, why: str
+) -> None:
+    world.rows(100, **{name: value for name, value in changed.items() if name == "feature"})
+    world.rows(60, LEGACY, **{name: value for name, value in changed.items() if name == "feature"})
+    write(tmp_path / "adrs", "AA-0002", SLOW, on_rollback="flip_off", **changed)
+    register(world, tmp_path / "adrs", "AA-0002")
+    seen, printed, errors = typed("AA-0002", "--gate", "--act", frozen=False)
+
+    assert (seen, is_on(policies)) == (code, True)
+    assert "ROLLBACK" in printed
+    assert why in errors
+
+
+def test_a_run_without_a_verdict_is_told_too(typed: Any, chat: _Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCHER_DATABASE_URL", "postgresql+psycopg://nobody:hidden-word@127.0.0.1:9/none")
+    code, _, _ = typed("--notify", frozen=False)
+
+    assert code == 5
+    assert chat.received[0]["text"].startswith("no verdict this time: ")
+    assert "hidden-word" not in json.dumps(chat.received)

@@ -47,11 +47,9 @@ def typed(
     return command
 
 
-def write(
-    adrs: Path, name: str, *criteria: dict[str, Any], status: str = "accepted", on_rollback: str = "report"
-) -> None:
+def write(adrs: Path, name: str, *criteria: dict[str, Any], status: str = "accepted", **others: str) -> None:
     acceptance = json.loads(
-        block(*criteria, on_rollback=on_rollback).model_dump_json(by_alias=True, exclude_defaults=True)
+        block(*criteria, **{"on_rollback": "report"} | others).model_dump_json(by_alias=True, exclude_defaults=True)
     )
     acceptance |= {"criteria": list(criteria), "tenants": {"script": 1}, "max_unknown_share": 0.02}
     acceptance["traffic"] = {"dispatches_per_month": 36, "dispatches_per_conversation": 1}

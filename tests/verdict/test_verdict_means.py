@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -11,14 +12,14 @@ from verdict_worlds import COST, DAY, P95, START, block, record
 
 from dispatcher.adr.document import Acceptance
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.contrast import Sums
 from dispatcher.verdict.epoch import Epoch
-from dispatcher.verdict.finding import Finding, Reason, State
-from dispatcher.verdict.judge import Outcome, Verdict, judge, outcome_of
+from dispatcher.verdict.judgement.finding import Finding, Reason, State
+from dispatcher.verdict.judgement.judge import Outcome, Verdict, judge, outcome_of
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, Cell, Counted, Measurement, Valued
-from dispatcher.verdict.prose import as_text
-from dispatcher.verdict.report import as_document
+from dispatcher.verdict.report.document import as_document
+from dispatcher.verdict.report.prose import as_text
+from dispatcher.verdict.sums import Sums
 
 CENT, DOLLAR = 10_000_000, 1_000_000_000
 MEAN_GUARD = COST | {"severity": "guard"}
@@ -97,6 +98,23 @@ def test_only_conversations_that_are_compared_count_towards_the_fewest() -> None
     assert (finding.state, finding.reasons) == (State.INCONCLUSIVE, (Reason.THIN_DATA,))
     assert finding.forecast is not None
     assert finding.forecast.more == 40
+
+
+def test_a_heavy_tenant_with_few_conversations_cannot_be_spoken_for_by_a_light_one_with_many() -> None:
+    """Nine tenths of the weight rest on four conversations, so the mean does, whatever the other tenant's hundreds."""
+    heavy, light = ("heavy", 4), ("light", 400)
+    cells = [
+        dataclasses.replace(each, tenant=tenant)
+        for tenant, clusters in (heavy, light)
+        for arm, cost in ((Arm.CANDIDATE, CENT), (Arm.CONTROL, 10 * CENT))
+        for each in varied(arm, cost, clusters)
+    ]
+    by_weight = {
+        weight: cost_of(judged(block(COST, tenants={"heavy": weight, "light": 1 - weight}), cells)).state
+        for weight in (Decimal("0.9"), Decimal("0.01"))
+    }
+
+    assert by_weight == {Decimal("0.9"): State.INCONCLUSIVE, Decimal("0.01"): State.PASS}
 
 
 def test_a_crossing_counts_only_where_few_values_were_unknown_at_that_look() -> None:

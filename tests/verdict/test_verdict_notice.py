@@ -10,11 +10,11 @@ from test_verdict_report import WORLDS
 from verdict_worlds import P95, START, World, block
 
 from dispatcher.errors import InvalidInput
-from dispatcher.verdict.filing import file_reports
-from dispatcher.verdict.notice import as_notice
-from dispatcher.verdict.page.page import as_page
-from dispatcher.verdict.prose import as_text
-from dispatcher.verdict.report import as_json
+from dispatcher.verdict.report.document import as_json
+from dispatcher.verdict.report.filing import file_reports
+from dispatcher.verdict.report.notice import as_notice
+from dispatcher.verdict.report.page.page import as_page
+from dispatcher.verdict.report.prose import as_text
 
 
 def test_a_message_names_each_record_its_findings_and_what_would_decide(world: World) -> None:

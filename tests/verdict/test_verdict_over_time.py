@@ -6,7 +6,7 @@ import pytest
 from verdict_worlds import DAY, LEGACY, MINUTE, P95, START, World, block
 
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.finding import State
+from dispatcher.verdict.judgement.finding import State
 from dispatcher.verdict.measured import Arm
 
 LOOK_ONE, WEEK_TWO = START + 7 * DAY, START + 8 * DAY
@@ -41,7 +41,7 @@ def test_a_moment_before_the_start_is_as_if_nothing_were_registered(world: World
 def test_a_record_edited_after_its_registration_is_invalid_until_it_is_registered_again(world: World) -> None:
     world.register(block())
     healthy(world)
-    edited = block(max_unknown_share=0.5)
+    edited = block(max_unknown_share=0.1)
     assert [*world.judged(edited, WEEK_TWO).reasons] == ["record_changed"]
 
     world.register(edited, at=START + 7 * DAY, epoch=2)
@@ -79,7 +79,7 @@ def test_a_changed_candidate_starts_again_and_its_older_rows_are_left_out(world:
     verdict = world.judged(ONE_GATE, changed + 10 * DAY)
     assert verdict.epoch is not None
     assert (verdict.epoch.number, verdict.epoch.start, verdict.epoch.candidate_hash) == (2, changed, "c" * 16)
-    assert [*verdict.reasons] == ["thin_data"]
+    assert [*verdict.reasons] == ["thin_data", "left_out_share"]
     assert verdict.measurement.excluded["candidate"] == {"before_start": 84, "other_candidate": 3}
 
 

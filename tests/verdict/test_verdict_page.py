@@ -10,10 +10,10 @@ from test_verdict_report import WORLDS, assert_golden, shipping
 from verdict_worlds import DAY, MANAGED, P95, START, World, block
 
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.page.element import as_html, element
-from dispatcher.verdict.page.page import as_page
-from dispatcher.verdict.page.scale import Scale, round_marks
-from dispatcher.verdict.report import as_document
+from dispatcher.verdict.report.document import as_document
+from dispatcher.verdict.report.page.element import as_html, element
+from dispatcher.verdict.report.page.page import as_page
+from dispatcher.verdict.report.page.scale import Scale, round_marks
 
 
 class _Text(HTMLParser):

@@ -12,7 +12,7 @@ import pytest
 from test_verdict_report import WORLDS
 from verdict_worlds import World
 
-from dispatcher.verdict.page.page import as_page
+from dispatcher.verdict.report.page.page import as_page
 
 _QUIET = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 _QUIETER = ("--disable-component-update", "--disable-sync")

@@ -12,12 +12,12 @@ from verdict_worlds import COST, DAY, LEGACY, MANAGED, MINUTE, P95, START, VALID
 
 from dispatcher.action import decision
 from dispatcher.audit.record import Origin
-from dispatcher.verdict.finding import Reason
-from dispatcher.verdict.judge import Verdict
+from dispatcher.verdict.judgement.finding import Reason
+from dispatcher.verdict.judgement.judge import Verdict
 from dispatcher.verdict.measured import LeftOut
-from dispatcher.verdict.prose import as_text
-from dispatcher.verdict.report import as_json
-from dispatcher.verdict.wording import LEFT_OUT, REASONS
+from dispatcher.verdict.report.document import as_json
+from dispatcher.verdict.report.prose import as_text
+from dispatcher.verdict.report.wording import LEFT_OUT, REASONS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -35,7 +35,7 @@ def without_sql(text: str) -> str:
     document = json.loads(text)
     document["hashes"]["sql"] = "…"
     for finding in document["findings"]:
-        finding |= {key: "…" for key in ("sql", "distribution_sql") if finding[key]}
+        finding |= {key: "…" for key in finding if key.endswith("sql") and finding[key]}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from verdict_worlds import COST, DAY, LEGACY, P95, START, VALID, World, block
 
-from dispatcher.verdict.judge import Verdict
-from dispatcher.verdict.prose import as_text
-from dispatcher.verdict.report import as_json, title_of
+from dispatcher.verdict.judgement.judge import Verdict
+from dispatcher.verdict.report.document import as_json, title_of
+from dispatcher.verdict.report.prose import as_text
 
 AFTER = START + 8 * DAY
 

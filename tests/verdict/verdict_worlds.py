@@ -14,7 +14,7 @@ from dispatcher.adr.document import Acceptance, Record, Status
 from dispatcher.audit.record import Origin, new_log_id
 from dispatcher.audit.registrations import Registration, append_registration
 from dispatcher.audit.tables import logs, metadata
-from dispatcher.verdict.judge import Verdict
+from dispatcher.verdict.judgement.judge import Verdict
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Measurement
 from dispatcher.verdict.measurement.measure import measure

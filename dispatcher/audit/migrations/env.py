@@ -5,9 +5,11 @@ from __future__ import annotations
 from alembic import context
 
 import dispatcher.audit.migrations.resuming  # noqa: F401 - Alembic finds what it defines
+from dispatcher.audit.revision import VERSION_TABLE
 
 if context.is_offline_mode():
-    context.configure(dialect_name=context.config.attributes["dialect"], transactional_ddl=False)
+    dialect = context.config.attributes["dialect"]
+    context.configure(dialect_name=dialect, transactional_ddl=False, version_table=VERSION_TABLE)
 else:
-    context.configure(connection=context.config.attributes["connection"])
+    context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 context.run_migrations()

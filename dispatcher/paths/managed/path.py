@@ -20,7 +20,7 @@ from dispatcher.paths.managed.feed import SILENCE_S
 from dispatcher.paths.managed.leaving import despite_cancellation
 from dispatcher.paths.managed.provision import Provision, Provisions
 from dispatcher.paths.managed.resume import CANNOT_TAKE, CannotGoOn, changed, taken_up
-from dispatcher.paths.managed.salvage import LeftSession, Salvage, Unsalvageable, salvage
+from dispatcher.paths.managed.salvage import LeftSession, Salvage, Unsalvageable, read_at_rest, salvage
 from dispatcher.paths.managed.sending import Sending
 from dispatcher.paths.managed.session import ANSWER_S, Failed, RemoteSession, failing_at
 from dispatcher.paths.managed.so_far import Before
@@ -134,6 +134,10 @@ class ManagedPath:
     async def salvage(self, left: LeftSession, prices: PriceTable) -> Salvage | Unsalvageable:
         """Stop, archive and read a session whose attempt was left by its process; see `salvage`. Raises Failed."""
         return await salvage(RemoteSession(self._client(), left.session_id), left, prices)
+
+    async def read_at_rest(self, left: LeftSession, prices: PriceTable) -> Salvage | Unsalvageable:
+        """Read a session at rest whose attempt has ended; see `read_at_rest`. Raises Failed."""
+        return await read_at_rest(RemoteSession(self._client(), left.session_id), left, prices)
 
     async def settle(self) -> None:
         """Wait until what this event loop's attempts left behind is put away: some seconds at most."""

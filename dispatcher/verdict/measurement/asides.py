@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import func, select
 
 from dispatcher.adr.document import Acceptance
+from dispatcher.audit.evidence_tables import flag_changes
 from dispatcher.audit.record import Origin
-from dispatcher.audit.tables import adjustments, flag_changes, log_gaps, logs
+from dispatcher.audit.tables import adjustments, log_gaps, logs
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measurement.integers import epoch_ms
 
@@ -32,15 +33,17 @@ def lost_dispatches(connection: sa.Connection, block: Acceptance, origin: Origin
     return int(connection.execute(query).scalar() or 0)
 
 
-def has_adjustments(connection: sa.Connection) -> bool:
-    """Whether any cost was ever adjusted."""
-    return connection.execute(select(adjustments.c.log_id).limit(1)).first() is not None
+def has_adjustments(connection: sa.Connection, looks: Looks) -> bool:
+    """Whether any cost was adjusted by the moment; a later one may not change the statement of a stored verdict."""
+    adjusted = select(adjustments.c.log_id).where(adjustments.c.adjusted_at <= looks.as_of)
+    return connection.execute(adjusted.limit(1)).first() is not None
 
 
 def tenants_in(connection: sa.Connection, block: Acceptance, origin: Origin, looks: Looks) -> dict[str, int]:
     """From which moment on, in milliseconds, each registered tenant was in the assignment, by the changes of the flag.
 
-    A tenant that some source of the flag never has in it isn't there, and neither is any where no change was seen.
+    A tenant that no moment has in it for every source of the flag seen by then isn't there, and neither is any where no
+    change was seen.
     """
     if len(block.tenants) == 1 or looks.start is None:
         return {}
@@ -60,15 +63,21 @@ def tenants_in(connection: sa.Connection, block: Acceptance, origin: Origin, loo
 
 
 def first_in(block: Acceptance, changes: Iterable[tuple[str, Mapping[str, Any], int]]) -> dict[str, int]:
-    """The same from (source, standing, moment), each source's in their order."""
-    sources: dict[str, dict[str, int]] = defaultdict(dict)
-    for source, standing, moment in changes:
-        found = sources[source]
+    """The same from (source, standing, moment), each source's in their order.
+
+    A source that is read later, as after a move to a server, changes nothing of what was so before.
+    """
+    seen: set[str] = set()
+    having: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, int] = {}
+    for source, standing, moment in sorted(changes, key=lambda change: change[2]):
+        seen.add(source)
         for tenant in block.tenants:
-            if tenant not in found and _takes_part(block, standing, tenant):
-                found[tenant] = moment
-    known = set(block.tenants).intersection(*sources.values()) if sources else set()
-    return {tenant: max(found[tenant] for found in sources.values()) for tenant in sorted(known)}
+            if _takes_part(block, standing, tenant):
+                having[tenant].add(source)
+            if seen <= having[tenant]:
+                found.setdefault(tenant, moment)
+    return dict(sorted(found.items()))
 
 
 def _takes_part(block: Acceptance, standing: Mapping[str, Any], tenant: str) -> bool:

@@ -1,8 +1,8 @@
-"""Clusters, and those that can't be told apart: the second half of the statement."""
+"""Clusters, and those that can't be told apart: how many there are of each kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,179 +10,170 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import case, func, select
 
-from dispatcher.adr.criterion import Criterion, Measure
-from dispatcher.verdict.claims import Claim, claim_of
 from dispatcher.verdict.measured import Arm, LeftOut
-from dispatcher.verdict.measurement.integers import Quotient, epoch_ms
-from dispatcher.verdict.measurement.population import Population
-from dispatcher.verdict.measurement.values import averaged, exceedance, is_about
-from dispatcher.verdict.measures import counts_cells
+from dispatcher.verdict.measurement.dispatches import Dispatches
+from dispatcher.verdict.measurement.integers import Bytewise
+from dispatcher.verdict.measurement.population import Population, named
+from dispatcher.verdict.measurement.rough import KEYS as ROUGH_KEYS
+from dispatcher.verdict.measurement.rough import Rough
+from dispatcher.verdict.measurement.tallies import SUMMED, Tallies, count_of, part, tallies_of
 
-LIMB = 1 << 20
-"""The square of nano-dollars, summed, overflows 64 bits, so a value is squared as high · LIMB + low."""
 ASIDE = (LeftOut.LATE, LeftOut.AFTER_WINDOW, LeftOut.RUNNING)
 KEYS = ("left_out", "arm", "look", "tenant", "share", "version", "size")
-SUMMED = ("failed", "scaled", "astray")
+
+Statement = sa.Select[Any] | sa.CompoundSelect[Any]
 
 
 @dataclass(frozen=True)
 class Counting:
-    """The clusters of a population, counted for the criteria of its record."""
+    """The clusters of a population, counted for the criteria of its record; `one_by_one` is that of `Rough`."""
 
     population: Population
+    one_by_one: bool = False
 
     @cached_property
-    def counted(self) -> Mapping[str, Criterion]:
-        """The criteria about a share of the dispatches, by the prefix of their columns."""
-        if self.population.repricing:
-            return {}
-        criteria = enumerate(self.population.block.criteria, start=1)
-        return {f"c{number}": each for number, each in criteria if counts_cells(each)}
+    def tallies(self) -> Tallies:
+        """What is counted of a cluster."""
+        return tallies_of(self.population)
 
     @cached_property
-    def averaged(self) -> Mapping[str, Measure]:
-        """The measures that a criterion is about the mean of, by the prefix of their columns."""
-        means = {each.measure for each in self.population.block.criteria if claim_of(each) is Claim.MEAN}
-        if self.population.repricing:
-            means = {measure for measure in means if measure.is_money}
-        return {f"m{list(Measure).index(measure)}": measure for measure in sorted(means)}
+    def rough(self) -> Rough | None:
+        """All clusters in one grouping; None where that is right for none of them."""
+        return None if self.population.against_itself else Rough(self.population, self.tallies, self.one_by_one)
 
     @cached_property
-    def rough(self) -> sa.CTE | None:
-        """One row per cluster, counted as if it were a simple one, and whether it is; None where none may be.
-
-        A simple cluster has dispatches of one attempt each, all of them begun in its window and ended in the database
-        before its look, drawn alike and at costs that nobody adjusted. Nearly all are, and one grouping counts them.
-        That a turn of a conversation is one dispatch is what the unique key of the log says.
-        """
-        if self.population.against_itself:
-            return None
-        d = self.population.singles.c
-        first, n = func.min(d.created_ms), func.count()
-        columns = [column for column in self._bare(d, first) if column.name != "look"]
-        look, until = self._seen_at(first)
-        conditions = [
-            func.max(d.attempt) == 1,
-            (n == 1) | ((func.count(d.turn) == n) & (func.min(d.dispatch_id) != func.max(d.dispatch_id))),
-            func.max(d.recorded_ms) <= until,
-            func.count(d.landed_ms) == n,
-            func.max(d.landed_ms) <= until,
-            func.max(d.created_ms) <= first + self.population.window_ms,
-            _alike(d.assignment_share, n),
-            _alike(d.flag_version, n),
-            func.max(d.changed) == 0,
-        ]
-        simple = case((sa.and_(*conditions), 1), else_=0)
-        return (
-            select(d.tenant, d.unit, look.label("look"), *columns, simple.label("simple"))
-            .group_by(d.tenant, d.unit)
-            .cte("rough")
-        )
-
-    @cached_property
-    def closely(self) -> Population:
-        """The clusters that aren't simple, which are looked at attempt by attempt."""
-        return replace(self.population, within=self.rough)
+    def dispatches(self) -> Dispatches:
+        """The dispatches of the clusters that aren't simple, which are looked at attempt by attempt."""
+        if self.rough is None:
+            return Dispatches(self.population, self.population.attempts.cte("attempts"))
+        clusters = self.rough.clusters
+        return Dispatches(self.population, self.rough.attempts_of(clusters, clusters.c.simple == 0).cte("attempts"))
 
     @cached_property
     def bare(self) -> sa.CTE:
-        """One row per cluster: what is counted of it, before anything is left out."""
-        d = self.closely.dispatches.c
+        """One row per cluster that isn't simple: what is counted of it, before anything is left out."""
+        d = self.dispatches.rows.c
         keys = [d[name] for name in self.population.unit]
-        not_simple = sa.literal(0, sa.Integer).label("simple")
-        closely = select(*keys, *self._bare(d, func.min(d.first_ms)), not_simple).group_by(*keys)
-        if self.rough is None or self.population.repricing:
-            return closely.cte("bare")
-        names = [column.name for column in closely.selected_columns]
-        simple = select(*(self.rough.c[name] for name in names)).where(self.rough.c.simple == 1)
-        return sa.union_all(simple, closely).cte("bare")
-
-    @cached_property
-    def clusters(self) -> sa.CTE:
-        """The same with its side, and why it is left out whole."""
-        b = self.bare.c
-        arm = case((b.arm_low != b.arm_high, Arm.BOTH.value), else_=func.coalesce(b.arm_low, b.arm_any))
-        kept = [column for column in b if not column.name.startswith(("arm_", "barred", "first_", "took_part"))]
-        return select(*kept, arm.label("arm"), self._left_out().label("left_out")).cte("clusters")
-
-    def _bare(self, d: Any, first: sa.ColumnElement[int]) -> list[sa.ColumnElement[Any]]:
         inside = self._inside(d)
-        drawn = inside & (d.created_ms == d.first_ms) if "first_ms" in d else inside
+        drawn = inside & (d.created_ms == d.first_ms)
+        took_part = d.barred.is_(None) & inside & self._takes_part(d, d.created_ms)
+        barred = func.min(case((inside, d.barred)))
+        overridden = barred.is_not(None) & (func.count(case((drawn & d.barred.is_(None), 1))) > 0)
         columns: dict[str, sa.ColumnElement[Any]] = {
-            "look": func.min(d.look) if "look" in d else sa.null(),
-            "first_ms": first,
+            "look": func.min(d.look),
+            "first_ms": func.min(d.first_ms),
             "arm_low": func.min(case((inside, d.arm))),
             "arm_high": func.max(case((inside, d.arm))),
             "arm_any": func.min(d.arm),
-            "barred": func.min(case((inside, d.barred))),
+            "arm_drawn": func.max(case((drawn, d.arm))),
+            "barred": case((overridden, LeftOut.OVERRIDDEN.value), else_=barred),
             "share": func.max(case((drawn, d.assignment_share))),
             "version": func.max(case((drawn, d.flag_version))),
-            "took_part_ms": func.min(case((self._takes_part(d), d.created_ms))),
-            "size": _count(d.aside.is_(None)),
-            **{reason.value: _count(d.aside == reason.value) for reason in ASIDE},
-            **{name: _count(d.aside.is_(None) & (d[name] == 1)) for name in SUMMED},
+            "took_part_ms": func.min(case((took_part, d.created_ms))),
+            "size": count_of(d.aside.is_(None)),
+            **{reason.value: count_of(d.aside == reason.value) for reason in ASIDE},
+            **self.tallies.of_dispatches(d),
         }
-        named = [column.label(name) for name, column in columns.items()]
-        return [*named, *self._shares(d), *self._means(d)]
-
-    def _seen_at(self, first: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
-        """The look that takes a cluster in, NULL where none does yet, and until when it is seen."""
-        population = self.population
-        as_of = sa.literal(epoch_ms(population.looks.as_of), sa.BigInteger)
-        if population.start_ms is None:
-            return sa.cast(sa.null(), sa.BigInteger), as_of
-        look = population.look_of(first)
-        entered = look <= population.looks.done
-        return case((entered, look)), case((entered, population.look_ms(look)), else_=as_of)
+        return select(*keys, *named(columns)).group_by(*keys).cte("bare")
 
     @cached_property
-    def cells(self) -> sa.Select[Any]:
+    def closely(self) -> sa.CTE:
+        """The same with its side, and why it is left out whole."""
+        b = self.bare.c
+        both = b.arm_low != b.arm_high
+        columns: dict[str, sa.ColumnElement[Any]] = {
+            "arm": case(
+                (b.barred == LeftOut.OVERRIDDEN.value, b.arm_drawn),
+                (both, Arm.BOTH.value),
+                else_=func.coalesce(b.arm_low, b.arm_any),
+            ),
+            "left_out": self._left_out(b, b.tenant, (both, LeftOut.SWITCHED_VARIANT.value)),
+        }
+        kept = [each for each in b if not each.name.startswith(("arm_", "barred", "first_", "took_part"))]
+        return select(*kept, *named(columns)).cte("closely")
+
+    @cached_property
+    def simple(self) -> sa.Select[Any]:
+        """How many simple clusters there are of each kind, with the columns of `cells`."""
+        assert self.rough is not None
+        g, tallies = self.rough.clusters.c, self.tallies
+        tenant = Bytewise(g.tenant)
+        keys = {"left_out": self._left_out(g, tenant), "tenant": tenant}
+        keys |= {name: g[name] for name in ("arm", "look", "share", "version", "size", "became", *tallies.packed_names)}
+        query = select(*named(keys), *self._summed(g, tallies.totals)).where(g.simple > 0).group_by(*keys.values())
+        k = query.subquery("kinds").c
+        counts = {name: part(k.became, place) for place, name in enumerate(SUMMED)} | tallies.unpacked(k)
+        times = {name: counts[name] * k.clusters for name in counts if name in tallies.sums}
+        counts |= times | {reason.value: sa.literal(0, sa.Integer) for reason in ASIDE}
+        return select(*(counts[name].label(name) if name in counts else k[name] for name in self.columns))
+
+    @cached_property
+    def simple_by_key(self) -> sa.Subquery | None:
+        """The simple clusters with what their rows tell them by."""
+        if self.rough is None:
+            return None
+        g = self.rough.clusters.c
+        left_out = self._left_out(g, Bytewise(g.tenant)).label("left_out")
+        return select(*(g[name] for name in ROUGH_KEYS), g.look, g.arm, left_out).where(g.simple > 0).subquery("simple")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `cells`."""
+        sums = [*(each.value for each in ASIDE), *self.tallies.sums, *self.tallies.square_names]
+        return [*KEYS, *self.tallies.keys, "clusters", *sums]
+
+    @cached_property
+    def cells(self) -> Statement:
         """How many clusters there are of each kind: the statement that a verdict is computed from."""
-        c = self.clusters.c
-        keys = [c[name] for name in [*KEYS, *self.keys]]
-        sums = [c[name] for name in self.sums if name in c]
-        return select(
-            *keys,
-            func.count().label("clusters"),
-            *(func.sum(column).label(column.name) for column in sums),
-            *self._squares(c),
-        ).group_by(*keys)
+        c = self.closely.c
+        keys = [c[name] for name in [*KEYS, *self.tallies.keys]]
+        sums = [*(each.value for each in ASIDE), *self.tallies.sums]
+        closely = select(*keys, *self._summed(c, sums)).group_by(*keys)
+        return closely if self.rough is None else sa.union_all(self.simple, closely)
+
+    def _summed(self, c: Any, names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
+        sums = (func.sum(c[name]).label(name) for name in names)
+        return [func.count().label("clusters"), *sums, *self.tallies.squares(c)]
+
+    def with_values(self, values: sa.Select[Any]) -> sa.CompoundSelect[Any]:
+        """`cells`, and beside them the rows of another statement on the same clusters, so that both read the log once.
+
+        What one of the two doesn't have is NULL.
+        """
+        cells, v = self.cells.subquery("cells"), values.subquery("values_seen").c
+        names = [*self.columns, *(each.name for each in v if each.name not in cells.c)]
+        return sa.union_all(
+            *(select(*(c[name] if name in c else sa.null().label(name) for name in names)) for c in (cells.c, v))
+        )
+
+    @property
+    def of_changes(self) -> Counting | None:
+        """The same of what adjustments changed at later looks; None where they can't have changed a mean."""
+        population = self.population
+        money = any(measure.is_money for measure in self.tallies.averaged.values())
+        if not (population.adjusted and population.looks.done and money):
+            return None
+        return replace(self, population=replace(population, repricing=True))
 
     @cached_property
     def repriced(self) -> sa.Select[Any]:
         """What adjustments changed: the clusters as a later look sees them, until the look from which they differ."""
-        c = self.clusters.c
+        c = self.closely.c
         following = func.lead(c.at_look).over(partition_by=[c.tenant, c.unit], order_by=c.at_look)
-        names = ["arm", "look", "tenant", "share", *self.keys]
-        unknown = [f"{prefix}_unknown" for prefix in self.averaged]
-        totals = [f"{prefix}_total" for prefix in self.averaged]
-        columns = [c[name] for name in [*names, *unknown, *totals, "at_look"]]
+        names = ["arm", "look", "tenant", "share", *self.tallies.keys]
+        sums = [*(f"{prefix}_unknown" for prefix in self.tallies.averaged), *self.tallies.totals]
+        columns = [c[name] for name in [*names, *sums, "at_look"]]
         states = select(*columns, following.label("until_look")).where(c.left_out.is_(None)).cte("states_of_clusters")
         s = states.c
         keys = [s[name] for name in [*names, "at_look", "until_look"]]
-        return select(
-            *keys,
-            func.count().label("clusters"),
-            *(func.sum(s[name]).label(name) for name in [*unknown, *totals]),
-            *self._squares(s),
-        ).group_by(*keys)
+        return select(*keys, *self._summed(s, sums)).group_by(*keys)
 
     @cached_property
-    def keys(self) -> list[str]:
-        """The columns of `cells` that tell its rows apart, beside KEYS: the counts of a cluster."""
-        names = [f"{prefix}_{side}" for prefix in self.counted for side in ("over", "proven")]
-        names += [f"{prefix}_n" for prefix, each in self.counted.items() if each.measure.later_turns_only]
-        return names + [f"{prefix}_{name}" for prefix in self.averaged for name in ("known", "n")]
-
-    @cached_property
-    def sums(self) -> list[str]:
-        """The columns of `cells` that are sums over its clusters, squares apart."""
-        return [
-            *(reason.value for reason in ASIDE),
-            *SUMMED,
-            *(f"{prefix}_unknown" for prefix in [*self.counted, *self.averaged]),
-            *(f"{prefix}_total" for prefix in self.averaged),
-        ]
+    def counts_from_ms(self) -> sa.ColumnElement[Any] | None:
+        """From when on clusters count, where other tenants had to be in the assignment; NULL where one isn't yet."""
+        if self.population.start_ms is None or len(self.population.block.tenants) == 1:
+            return None
+        return self._all_tenants_in()
 
     def _inside(self, d: Any) -> sa.ColumnElement[bool]:
         """Whether a dispatch may say anything about its conversation.
@@ -191,16 +182,16 @@ class Counting:
         out, a failure would be gone as soon as somebody reacted to it.
         """
         outside = (LeftOut.LATE.value, LeftOut.AFTER_WINDOW.value)
-        return sa.func.coalesce(d.aside, "").not_in(outside)
+        return func.coalesce(d.aside, "").not_in(outside)
 
-    def _left_out(self) -> sa.ColumnElement[str]:
-        b, block = self.bare.c, self.population.block
-        rules: list[tuple[Any, Any]] = [(b.tenant.not_in(sorted(block.tenants)), LeftOut.OTHER_TENANT.value)]
-        if self.population.start_ms is not None:
-            rules.append((b.first_ms < self.population.start_ms, LeftOut.BEFORE_START.value))
-        rules += [(b.barred.is_not(None), b.barred), (b.arm_low != b.arm_high, LeftOut.SWITCHED_VARIANT.value)]
-        if self.population.start_ms is not None and len(block.tenants) > 1:
-            complete = b.first_ms >= self._all_tenants_in()
+    def _left_out(self, b: Any, tenant: sa.ColumnElement[str], *more: tuple[Any, Any]) -> sa.ColumnElement[str]:
+        population = self.population
+        rules: list[tuple[Any, Any]] = [(tenant.not_in(sorted(population.block.tenants)), LeftOut.OTHER_TENANT.value)]
+        if population.start_ms is not None:
+            rules.append((b.first_ms < population.start_ms, LeftOut.BEFORE_START.value))
+        rules += [(b.barred.is_not(None), b.barred), *more]
+        if self.counts_from_ms is not None:
+            complete = b.first_ms >= self.counts_from_ms
             rules.append((sa.not_(func.coalesce(complete, sa.false())), LeftOut.BEFORE_ALL_TENANTS.value))
         return case(*rules)
 
@@ -215,57 +206,26 @@ class Counting:
         if not tenants:
             return known
         b = self.bare.c
-        first = select(b.tenant, func.min(b.took_part_ms).label("first_ms"))
-        each = first.where(b.took_part_ms.is_not(None), b.tenant.in_(tenants)).group_by(b.tenant).cte("tenants_first")
+        took_part = select(b.tenant, b.took_part_ms).where(b.took_part_ms.is_not(None))
+        every: Statement = took_part
+        if self.rough is not None:
+            g = self.rough.clusters.c
+            tenant, first_ms = Bytewise(g.tenant).label("tenant"), g.first_ms.label("took_part_ms")
+            simple = (g.simple > 0) & g.barred.is_(None) & self._takes_part(g, g.first_ms)
+            every = sa.union_all(select(tenant, first_ms).where(simple), took_part)
+        t = every.subquery("took_part").c
+        first = select(t.tenant, func.min(t.took_part_ms).label("first_ms"))
+        each = first.group_by(t.tenant).cte("tenants_first")
         latest: sa.ColumnElement[Any] = func.max(each.c.first_ms)
         latest = case((latest > known, latest), else_=known)
-        return select(case((func.count() == len(tenants), latest))).scalar_subquery()
+        complete = select(case((func.count() == len(tenants), latest))).where(each.c.tenant.in_(tenants))
+        return complete.scalar_subquery()
 
-    def _takes_part(self, d: Any) -> sa.ColumnElement[bool]:
-        takes_part: sa.ColumnElement[bool] = d.barred.is_(None) & self._inside(d)
-        if self.population.start_ms is not None:
-            takes_part &= d.created_ms >= self.population.start_ms
-        if self.population.block.assignment.kind == "tenant_flag":
+    def _takes_part(self, d: Any, created_ms: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+        population = self.population
+        takes_part: sa.ColumnElement[bool] = sa.true()
+        if population.start_ms is not None:
+            takes_part &= created_ms >= population.start_ms
+        if population.block.assignment.kind == "tenant_flag":
             takes_part &= d.arm == Arm.CANDIDATE.value
         return takes_part
-
-    def _shares(self, d: Any) -> Iterable[sa.ColumnElement[int]]:
-        for prefix, criterion in self.counted.items():
-            about = is_about(criterion.measure, d)
-            counting = d.aside.is_(None) if about is None else d.aside.is_(None) & about
-            sides = exceedance(criterion, d)
-            for name, condition in (("over", sides.over), ("proven", sides.proven), ("unknown", sides.unknown)):
-                yield _count(counting & condition).label(f"{prefix}_{name}")
-            if about is not None:
-                yield _count(counting).label(f"{prefix}_n")
-
-    def _means(self, d: Any) -> Iterable[sa.ColumnElement[int]]:
-        for prefix, measure in self.averaged.items():
-            about = is_about(measure, d)
-            counting = d.aside.is_(None) if about is None else d.aside.is_(None) & about
-            mean = averaged(measure, d)
-            yield case((_count(counting & mean.known) > 0, 1), else_=0).label(f"{prefix}_known")
-            yield _count(counting & mean.divides).label(f"{prefix}_n")
-            yield _count(counting & mean.unknown).label(f"{prefix}_unknown")
-            # A sum is of a wider type on some engines, where `/` would then leave a fraction in the limbs.
-            total = func.coalesce(func.sum(case((counting, mean.value))), 0)
-            yield sa.cast(total, sa.BigInteger).label(f"{prefix}_total")
-
-    def _squares(self, c: Any) -> Iterable[sa.ColumnElement[int]]:
-        for prefix in self.averaged:
-            total = c[f"{prefix}_total"]
-            high = Quotient(total, sa.literal(LIMB, sa.BigInteger))
-            low = total - high * LIMB
-            for name, square in {"hh": high * high, "hl": high * low, "ll": low * low}.items():
-                yield func.sum(square).label(f"{prefix}_{name}")
-
-
-def _alike(column: sa.ColumnElement[Any], n: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    """Whether all rows of a group have the same value, or none has any."""
-    known = func.count(column)
-    alike: sa.ColumnElement[bool] = (known == 0) | ((known == n) & (func.min(column) == func.max(column)))
-    return alike
-
-
-def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from dispatcher.audit.moment import UtcDateTime
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
 
@@ -16,6 +18,11 @@ _MS = dt.timedelta(milliseconds=1)
 def epoch_ms(moment: dt.datetime) -> int:
     """The same of a moment in Python: rounded down, as the engines do here."""
     return (moment - _EPOCH) // _MS
+
+
+def moment_of(ms: int) -> dt.datetime:
+    """The moment of so many milliseconds since 1970."""
+    return _EPOCH + ms * _MS
 
 
 class EpochMs(FunctionElement[int]):
@@ -45,6 +52,30 @@ def _postgresql(element: EpochMs, compiler: Any, **options: Any) -> str:
 def _mysql(element: EpochMs, compiler: Any, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
     return f"(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column}) DIV 1000)"
+
+
+class Moment(FunctionElement[dt.datetime]):
+    """A number of milliseconds since 1970, as a column has a moment."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(Moment, "sqlite")
+def _sqlite_moment(element: Moment, compiler: Any, **options: Any) -> str:
+    ms = compiler.process(element.clauses, **options)
+    seconds = f"strftime('%Y-%m-%d %H:%M:%S', ({ms}) / 1000, 'unixepoch')"
+    return f"({seconds} || printf('.%03d000', ({ms}) % 1000))"
+
+
+@compiles(Moment, "postgresql")
+def _postgresql_moment(element: Moment, compiler: Any, **options: Any) -> str:
+    return f"(TIMESTAMPTZ 'epoch' + ({compiler.process(element.clauses, **options)}) * INTERVAL '1 millisecond')"
+
+
+@compiles(Moment, "mysql", "mariadb")
+def _mysql_moment(element: Moment, compiler: Any, **options: Any) -> str:
+    return f"TIMESTAMPADD(MICROSECOND, ({compiler.process(element.clauses, **options)}) * 1000, '1970-01-01')"
 
 
 class Quotient(FunctionElement[int]):
@@ -88,3 +119,25 @@ def _as_it_is(element: Bytewise, compiler: Any, **options: Any) -> str:
 @compiles(Bytewise, "postgresql")
 def _in_c(element: Bytewise, compiler: Any, **options: Any) -> str:
     return f'({compiler.process(element.clauses, **options)} COLLATE "C")'
+
+
+class Exact(FunctionElement[str]):
+    """A text by which rows are grouped; MariaDB wouldn't see blanks at its end."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(Exact)
+def _exact(element: Exact, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(Exact, "mysql", "mariadb")
+def _exact_mysql(element: Exact, compiler: Any, **options: Any) -> str:
+    return f"CONCAT({compiler.process(element.clauses, **options)}, '/')"
+
+
+def computed_once(query: sa.Select[Any]) -> sa.Select[Any]:
+    """The same, its columns computed once for each row however often they are used, as PostgreSQL has to be told."""
+    return query.suffix_with("OFFSET 0", dialect="postgresql")

@@ -1,25 +1,30 @@
-"""Whether there are production rows of a feature at all."""
+"""Whether there are rows of a feature at all, and how new the newest is."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from dispatcher.audit.record import Origin, Role
 from dispatcher.audit.tables import logs
-from dispatcher.audit.trouble import named, reason_of
-from dispatcher.errors import SourceUnreachable
+from dispatcher.verdict.measurement.reading import reading
 
 
 def features_with_rows(engine: sa.Engine, features: Iterable[str]) -> frozenset[str]:
     """Those of the features that the log has a production row of; one index look-up each. Raises SourceUnreachable."""
-    try:
-        with engine.connect() as connection:
-            return frozenset(name for name in sorted(set(features)) if connection.execute(_any_row(name)).first())
-    except sa.exc.SQLAlchemyError as error:
-        raise SourceUnreachable(f"{named(engine.url)} can't be read: {reason_of(error, engine.url)}") from None
+    with reading(engine) as connection:
+        return frozenset(name for name in sorted(set(features)) if connection.execute(_any_row(name)).first())
+
+
+def newest_row(engine: sa.Engine, feature: str, origin: Origin) -> dt.datetime | None:
+    """When the newest dispatch of a feature began; None without any. Raises SourceUnreachable."""
+    c = logs.c
+    query = select(func.max(c.created_at)).where(c.feature == feature, c.origin == origin.value)
+    with reading(engine) as connection:
+        return connection.execute(query).scalar()
 
 
 def _any_row(feature: str) -> sa.Select[int]:

@@ -1,9 +1,8 @@
-"""Order statistics: how often each value was seen, and the buckets of the dispatches of each cluster by rank."""
+"""The buckets of the dispatches of each cluster by rank, where a percentile is held against another one."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -14,10 +13,11 @@ from sqlalchemy import case, func, select
 
 from dispatcher.adr.criterion import Criterion, Measure
 from dispatcher.verdict.claims import Claim, claim_of
-from dispatcher.verdict.grid import ALWAYS, NEVER, STEPS, GridRow, Side
-from dispatcher.verdict.measured import Arm, Distribution
+from dispatcher.verdict.evidence.grid import ALWAYS, NEVER, STEPS, GridRow, Side
+from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.measurement.counting import Counting
-from dispatcher.verdict.measurement.integers import Quotient
+from dispatcher.verdict.measurement.integers import Bytewise, Quotient
+from dispatcher.verdict.measurement.rough import KEYS
 from dispatcher.verdict.measurement.values import is_about, value_of
 
 MOST_TENANTS_APART = 20
@@ -31,43 +31,10 @@ class Ranks:
 
     counting: Counting
 
-    @property
-    def measures(self) -> list[Measure]:
-        """The measures that a criterion is about a percentile of."""
-        return sorted({each.measure for each in self._criteria if each.quantile is not None})
-
-    @property
-    def compared(self) -> list[Criterion]:
-        """The criteria about a percentile against another one."""
-        return [each for each in self._criteria if claim_of(each) is Claim.PERCENTILE]
-
-    @property
-    def distribution(self) -> sa.Select[Any]:
-        """How often each value was seen: exact for every rank at once, and the same statement on every engine."""
-        seen = self._counted(self._seen).cte("seen")
-        number = _one_of(len(self.measures))
-        value = case({n: seen.c[f"value_{n}"] for n in range(len(self.measures))}, value=number.c.number)
-        is_counted = case({n: seen.c[f"about_{n}"] for n in range(len(self.measures))}, value=number.c.number)
-        keys = [number.c.number.label("measure"), seen.c.entered, seen.c.arm, value.label("value")]
-        joined = seen.join(number, number.c.number >= seen.c.least)
-        return (
-            select(*keys, func.count().label("dispatches")).select_from(joined).where(is_counted == 1).group_by(*keys)
-        )
-
-    def read_distribution(
-        self, rows: Iterable[tuple[int, int, str, int | None, int]]
-    ) -> dict[tuple[Measure, bool, Arm], Distribution]:
-        """What the rows of `distribution` mean."""
-        measures = self.measures
-        values: dict[tuple[Measure, bool, Arm], dict[int | None, int]] = defaultdict(dict)
-        for number, entered, arm, value, count in rows:
-            values[measures[number], bool(entered), Arm(arm)][value] = int(count)
-        return {
-            key: Distribution(
-                {value: seen[value] for value in sorted(v for v in seen if v is not None)}, seen.get(None, 0)
-            )
-            for key, seen in sorted(values.items(), key=lambda item: (item[0][0], item[0][1], item[0][2]))
-        }
+    def compared_with(self, pinned: Container[str]) -> list[Criterion]:
+        """The criteria about a percentile against another one: a control's, or one whose pinned sample is known."""
+        criteria = [each for each in self.counting.population.block.criteria if claim_of(each) is Claim.PERCENTILE]
+        return [each for each in criteria if each.id in pinned or each.bound.times_control is not None]
 
     def grid(self, criterion: Criterion) -> sa.Select[Any]:
         """How many clusters have which bucket at which rank, on both sides of the claim."""
@@ -106,18 +73,6 @@ class Ranks:
             sorted(read, key=lambda r: (r.look, r.tenant, r.arm.value, r.side.value, r.size, r.rank, r.bucket))
         )
 
-    @property
-    def _criteria(self) -> tuple[Criterion, ...]:
-        return self.counting.population.block.criteria
-
-    def _seen(self, d: Any, c: Any) -> sa.Select[Any]:
-        succeeded = (d.failed == 0) & (d.cancelled == 0)
-        columns: dict[str, Any] = {"entered": case((c.look.is_not(None), 1), else_=0), "arm": c.arm}
-        for number, measure in enumerate(self.measures):
-            columns[f"value_{number}"] = case((succeeded & _about(measure, d), value_of(measure, d)))
-            columns[f"about_{number}"] = case((_about(measure, d), 1), else_=0)
-        return _selected(columns)
-
     def _held(self, d: Any, c: Any, criterion: Criterion) -> sa.Select[Any]:
         apart = len(self.counting.population.block.tenants) <= MOST_TENANTS_APART
         value = value_of(criterion.measure, d)
@@ -126,9 +81,9 @@ class Ranks:
         )
         columns = {
             "look": c.look,
-            "tenant": c.tenant if apart else sa.literal(""),
+            "tenant": Bytewise(c.tenant) if apart else sa.literal(""),
             "arm": c.arm,
-            "cluster_tenant": d.tenant,
+            "cluster_tenant": Bytewise(d.tenant),
             "cluster_unit": d.unit,
             "failed": d.failed,
             "cancelled": d.cancelled,
@@ -139,16 +94,16 @@ class Ranks:
     def _counted(self, columns: Callable[[Any, Any], sa.Select[Any]]) -> Any:
         """Columns of the dispatches that count, each with its cluster."""
         counting = self.counting
-        sources: list[tuple[sa.FromClause, int]] = [(counting.closely.dispatches, 0)]
-        if counting.rough is not None:
-            sources.append((counting.population.singles, 1))
-        parts = []
-        for source, simple in sources:
-            d, clusters = source.c, counting.clusters
-            at = (d.tenant == clusters.c.tenant) & (d.unit == clusters.c.unit) & (clusters.c.simple == simple)
-            part = columns(d, clusters.c).select_from(source.join(clusters, at))
-            parts.append(part.where(clusters.c.left_out.is_(None), d.aside.is_(None)))
-        return sa.union_all(*parts) if len(parts) > 1 else parts[0]
+        dispatches, clusters = counting.dispatches.rows, counting.closely
+        at = (dispatches.c.tenant == clusters.c.tenant) & (dispatches.c.unit == clusters.c.unit)
+        counted = [clusters.c.left_out.is_(None), dispatches.c.aside.is_(None)]
+        closely = columns(dispatches.c, clusters.c).select_from(dispatches.join(clusters, at)).where(*counted)
+        if counting.rough is None or counting.simple_by_key is None:
+            return closely
+        rows, simple = counting.rough.rows, counting.simple_by_key
+        by_key = sa.and_(*(func.coalesce(rows.c[name], "") == func.coalesce(simple.c[name], "") for name in KEYS))
+        found = columns(rows.c, simple.c).select_from(rows.join(simple, by_key)).where(simple.c.left_out.is_(None))
+        return sa.union_all(found, closely)
 
 
 def _selected(columns: Mapping[str, Any]) -> sa.Select[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,10 +18,11 @@ from dispatcher.adr.criterion import Criterion
 from dispatcher.audit.engine import open_existing
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import InvalidPolicy, SourceUnreachable
-from dispatcher.verdict.pin import SourceRows
-from dispatcher.verdict.sources import Source
+from dispatcher.verdict.pinning.pin import SourceRows
+from dispatcher.verdict.pinning.sources import Source
 
 _MOST_VALUES = 1_000_000
+_PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 def source_rows(url: str, source: Source, criterion: Criterion, baseline: Baseline) -> SourceRows:
@@ -44,11 +46,18 @@ def _asked(connection: sa.Connection, source: Source, criterion: Criterion, base
     table = _table(connection, source)
     statement = _statement(connection.dialect, table, source, criterion, baseline)
     counts: dict[tuple[str, Decimal | None], int] = {}
-    for status, value, rows in connection.execute(statement):
-        key = (str(status), None if value is None else _exact(value))
-        counts[key] = counts.get(key, 0) + int(rows)
-        if len(counts) > _MOST_VALUES:
-            raise SourceUnreachable(f"the window holds more than {_MOST_VALUES} different values: state a shorter one")
+    try:
+        for status, value, rows in connection.execute(statement):
+            key = (str(status), None if value is None else _exact(value))
+            counts[key] = counts.get(key, 0) + int(rows)
+            if len(counts) > _MOST_VALUES:
+                told = f"the window holds more than {_MOST_VALUES} different values: state a shorter one"
+                raise SourceUnreachable(told)
+    except (ArithmeticError, ValueError, TypeError):
+        column = source.columns.of_measure(criterion.measure)
+        assert column is not None
+        told = f"{criterion.measure}: the column {column.column} holds something in the window that isn't a number"
+        raise InvalidPolicy(f"sources.yml: {source.table}", [told]) from None
     sql = str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
     return SourceRows(counts=counts, sql="\n".join(line.rstrip() for line in sql.split("\n")))
 
@@ -121,8 +130,16 @@ def _moment(dialect: sa.Dialect, column: sa.Column[Any], day: dt.date, zone: str
 
 
 def _exact(value: Any) -> Decimal:
-    """A number as the table has it; a binary one as the shortest decimal that reads back as it."""
-    return value if isinstance(value, Decimal) else Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    """A number as the table has it; a binary one as the shortest decimal that reads back as it.
+
+    Raises ValueError, TypeError or ArithmeticError for what is none, or isn't written in plain digits.
+    """
+    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
+        raise ValueError("not in plain digits")
+    found = value if isinstance(value, Decimal) else Decimal(repr(value) if isinstance(value, float) else value)
+    if not found.is_finite():
+        raise ValueError("not finite")
+    return found
 
 
 @contextmanager

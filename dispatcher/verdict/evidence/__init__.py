@@ -1,0 +1,1 @@
+"""What counted clusters say for and against a claim: the statistics, pure."""

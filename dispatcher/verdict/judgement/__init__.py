@@ -1,0 +1,1 @@
+"""From counts to findings and a verdict: pure, without a clock."""
