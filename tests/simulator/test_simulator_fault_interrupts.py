@@ -17,8 +17,8 @@ SEND = "events.send"
 
 @pytest.fixture(scope="module")
 def slow(simulation: Any) -> Iterator[Simulator]:
-    """A simulator slow enough to be caught at work: a model request takes some 20 ms."""
-    with Simulator(simulation(time_scale=0.005)) as simulator:
+    """A simulator slow enough to be caught at work, on a busy machine too: a model request takes some 80 ms."""
+    with Simulator(simulation(time_scale=0.02)) as simulator:
         yield simulator
 
 

@@ -24,7 +24,8 @@ def _known_values(finding: Finding, verdict: Verdict) -> str:
     worse = max(finding.entered.values(), key=lambda arm: Fraction(arm.unknown, arm.n) if arm.n else Fraction(0))
     bound = 100 * verdict.block.max_unknown_share
     text = f"fewer unknown values: {worse.unknown} of {worse.n} are unknown in the worse arm, and {bound:f} % may be"
-    known = "; `dispatcher prices reprice` makes known what can be" if finding.criterion.measure.is_money else ""
+    verbs = "; `dispatcher logs sweep` and `prices reprice` make known what can be"
+    known = verbs if finding.criterion.measure.is_money else ""
     return text + known
 
 
