@@ -14,6 +14,7 @@ from dispatcher.audit.adjustments import Adjustment, AdjustmentKind, AdjustmentR
 from dispatcher.audit.connections import Connections
 from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.moment import DatabaseNow
+from dispatcher.audit.paging import next_page
 from dispatcher.audit.record import Origin
 from dispatcher.audit.statement import LOST, STARTED
 from dispatcher.audit.sweeper import ROWS_AT_ONCE, counted_beside, in_its_session
@@ -93,12 +94,8 @@ class LateCosts:
         self._connections.release()
 
     def _page(self, lacking: sa.ColumnElement[bool], last: CostlessRow | None) -> Sequence[sa.Row[Any]]:
-        if last is not None:
-            at, same = logs.c.created_at, logs.c.created_at == last.created_at
-            later = sa.or_(at > last.created_at, sa.and_(same, logs.c.log_id > last.log_id))
-            lacking = sa.and_(lacking, at >= last.created_at, later)
-        query = sa.select(*(logs.c[name] for name in _OF_THE_ROW)).where(lacking)
-        page = query.order_by(logs.c.created_at, logs.c.log_id).limit(ROWS_AT_ONCE)
+        after = None if last is None else (last.created_at, last.log_id)
+        page = next_page(_OF_THE_ROW, lacking, logs.c.created_at, after, ROWS_AT_ONCE)
         return self._run(lambda connection: connection.execute(page).all())
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:

@@ -13,6 +13,7 @@ from dispatcher.action.observation import Call, Usage
 from dispatcher.audit.connections import Connections, transaction
 from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.moment import DatabaseNow
+from dispatcher.audit.paging import next_page
 from dispatcher.audit.record import Origin
 from dispatcher.audit.statement import LOST, STARTED, Statement, given
 from dispatcher.audit.swept import NOTHING_BEFORE, CostlessRow, CountedBefore, OpenRow, SweptEnding
@@ -97,13 +98,7 @@ class Sweeper:
         return self._run(lambda connection: connection.execute(sa.select(DatabaseNow())).scalar_one())
 
     def _page(self, now: dt.datetime, last: tuple[dt.datetime, str] | None) -> Sequence[sa.Row[Any]]:
-        due = _is_over(now)
-        if last is not None:
-            at, log_id = last
-            later = sa.and_(logs.c.deadline_at == at, logs.c.log_id > log_id)
-            due = sa.and_(due, logs.c.deadline_at >= at, sa.or_(logs.c.deadline_at > at, later))
-        query = sa.select(*(logs.c[name] for name in _OF_THE_ROW)).where(due)
-        page = query.order_by(logs.c.deadline_at, logs.c.log_id).limit(ROWS_AT_ONCE)
+        page = next_page(_OF_THE_ROW, _is_over(now), logs.c.deadline_at, last, ROWS_AT_ONCE)
         return self._run(lambda connection: connection.execute(page).all())
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:

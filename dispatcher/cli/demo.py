@@ -128,8 +128,8 @@ def _on_simulator(settings: Settings, path: Path, time_scale: float) -> Iterator
 
 def _simulated_rows(engine: Engine) -> Sequence[DistributionRow]:
     from dispatcher.action.request import FEATURE
+    from dispatcher.audit.reading import reading
     from dispatcher.audit.record import Origin
-    from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import By, Selection, distribution
 
     with reading(engine) as connection:

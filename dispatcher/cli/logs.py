@@ -105,9 +105,9 @@ def summarise(origin: str | None, *, as_json: bool) -> None:
     """Count the rows of the log by origin, status, path and variant."""
     import json
 
+    from dispatcher.audit.reading import reading
     from dispatcher.audit.record import Origin
     from dispatcher.settings import load_settings
-    from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import sql_text
     from dispatcher.telemetry.summary import summary, summary_statement
     from dispatcher.wiring.doors import read_database

@@ -69,10 +69,10 @@ def distribution(feature: str, origin: str, by: str, since: dt.timedelta | None,
     import datetime as dt
     import json
 
+    from dispatcher.audit.reading import reading
     from dispatcher.audit.record import Origin
     from dispatcher.settings import load_settings
     from dispatcher.telemetry import distribution as report
-    from dispatcher.telemetry.connection import reading
     from dispatcher.wiring.doors import read_database
 
     until = dt.datetime.now(dt.UTC)
@@ -108,11 +108,11 @@ def failures(feature: str, origin: str, since: dt.timedelta | None, *, as_json: 
     import datetime as dt
     import json
 
+    from dispatcher.audit.reading import reading
     from dispatcher.audit.record import Origin
     from dispatcher.cli.failure_report import failures_document, print_failures
     from dispatcher.settings import load_settings
     from dispatcher.telemetry import failures as report
-    from dispatcher.telemetry.connection import reading
     from dispatcher.telemetry.distribution import Selection, sql_text
     from dispatcher.wiring.doors import read_database
 

@@ -12,11 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatcher.action.observation import Status
+from dispatcher.audit.reading import snapshot
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import logs
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import InvalidExport, SourceUnreachable
-from dispatcher.telemetry.connection import snapshot
 from dispatcher.telemetry.export_manifest import Manifest, Part, alone_in
 from dispatcher.telemetry.export_parts import Form, read_back, refuse_missing_library, write_part
 from dispatcher.telemetry.pages import beyond, up_to

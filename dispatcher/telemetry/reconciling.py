@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from dispatcher.action.observation import Status
 from dispatcher.audit.adjustments import Adjustment, AdjustmentKind, AdjustmentReason, adjusted, append_after
+from dispatcher.audit.reading import snapshot
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import logs
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import SourceUnreachable
-from dispatcher.telemetry.connection import snapshot
 
 CENT_NANOUSD = 10_000_000
 """The platform states a session's cost in whole cents, so ours may be off by as much."""

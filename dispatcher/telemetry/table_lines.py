@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from dispatcher.action.observation import Status
 from dispatcher.adr.measure import Measure
 from dispatcher.audit.engine import open_existing
+from dispatcher.audit.reading import snapshot
 from dispatcher.audit.trouble import named, reason_of
 from dispatcher.errors import InvalidImport, SourceUnreachable
-from dispatcher.telemetry.connection import snapshot
 from dispatcher.telemetry.import_map import ImportMap
 from dispatcher.telemetry.lines import Line, as_text, not_text
 from dispatcher.telemetry.target import targets

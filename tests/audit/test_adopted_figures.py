@@ -14,10 +14,10 @@ from attempts import BEGAN, a_call, an_ending, an_opening
 from dispatcher.audit.engine import connect, migrate_database, open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.log_status import log_status
+from dispatcher.audit.reading import reading
 from dispatcher.audit.spool import Bounds
 from dispatcher.audit.spooled_log import spool_of
 from dispatcher.prices import PriceTable
-from dispatcher.telemetry.connection import reading
 from dispatcher.telemetry.export_parts import Form
 from dispatcher.telemetry.exporter import ExportOrder, export
 from dispatcher.telemetry.reconciling import reconcile

@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from money_rows import BEGAN, NEWER, PRICES, everything
 
 from dispatcher.audit.engine import open_engine
+from dispatcher.audit.reading import reading
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import adjustments, calls, logs
 from dispatcher.prices import PriceTable
-from dispatcher.telemetry.connection import reading
 from dispatcher.telemetry.distribution import By, Selection, distribution
 from dispatcher.telemetry.export_parts import Form
 from dispatcher.telemetry.exporter import SUMMED, ExportOrder, export

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import func, select
 
 from dispatcher.adr.document import Acceptance
+from dispatcher.audit.reading import reading
 from dispatcher.audit.record import Origin, Role
 from dispatcher.audit.tables import logs
 from dispatcher.verdict.epoch import Definition
-from dispatcher.verdict.measurement.reading import reading
 
 
 def definitions(

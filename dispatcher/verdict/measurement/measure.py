@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatcher.adr.criterion import Criterion
+from dispatcher.audit.reading import reading
 from dispatcher.verdict.evidence.grid import GridCounts
 from dispatcher.verdict.measured import Distribution, Measurement
 from dispatcher.verdict.measurement import asides
@@ -20,7 +21,6 @@ from dispatcher.verdict.measurement.drift_rows import asked_of, drift_statement,
 from dispatcher.verdict.measurement.fingerprint import hash_of
 from dispatcher.verdict.measurement.population import Population
 from dispatcher.verdict.measurement.ranks import Ranks
-from dispatcher.verdict.measurement.reading import reading
 
 _AT_ONCE = 1000
 _MARK = re.compile(r"'(?:[^']|'')*'|\(SELECT|[()]|,\s*")

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy import func, select
 
+from dispatcher.audit.reading import reading
 from dispatcher.audit.record import Origin, Role
 from dispatcher.audit.tables import logs
-from dispatcher.verdict.measurement.reading import reading
 
 
 def features_with_rows(engine: sa.Engine, features: Iterable[str]) -> frozenset[str]:
