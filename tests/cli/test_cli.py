@@ -15,7 +15,7 @@ import pytest
 from dispatcher.audit.engine import open_engine
 
 PROJECT = Path(__file__).resolve().parents[2]
-HEAVY = ("anthropic", "sqlalchemy", "UnleashClient", "scipy", "numpy", "pydantic_settings", "rich", "uvicorn")
+HEAVY = ("anthropic", "sqlalchemy", "UnleashClient", "numpy", "pydantic_settings", "rich", "uvicorn")
 VERBS = (
     *("adr", "demo", "doctor", "explain", "flags", "logs", "migrate", "prices"),
     *("research", "simulator", "spike", "telemetry", "verdict"),
