@@ -20,9 +20,12 @@ from dispatcher.paths.sums import SessionTotals
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
+    from anthropic._base_client import AsyncPaginator
+    from anthropic.pagination import AsyncPageCursor
     from anthropic.types.beta import BetaManagedAgentsSession
     from anthropic.types.beta.sessions import (
         BetaManagedAgentsEventParams,
+        BetaManagedAgentsSessionEvent,
         BetaManagedAgentsStreamSessionEvents,
     )
 
@@ -42,6 +45,8 @@ _PUT_AWAY_S = 10.0
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _HISTORY_PAGE = 1000
+_PAGE_CLASSES: set[type] = set()
+"""Held, since the SDK holds the class of a page no longer than the page, and then builds its schema anew."""
 
 
 class Failed(Exception):
@@ -130,8 +135,7 @@ class RemoteSession:
     async def history(self) -> list[Event]:
         """Everything that has happened so far, oldest first."""
         with failing_at(ErrorStage.STREAM):
-            listed = self.client.beta.sessions.events.list(self.session_id, limit=_HISTORY_PAGE, order="asc")
-            return [in_json_form(event) async for event in listed]
+            return await _all(self.client.beta.sessions.events.list(self.session_id, limit=_HISTORY_PAGE, order="asc"))
 
     async def retrieve(self) -> BetaManagedAgentsSession:
         """The session as it stands; its status can lag behind its events."""
@@ -176,15 +180,23 @@ class RemoteSession:
 
     async def _of_type(self, kind: Literal["user.message", "session.error"]) -> list[Event]:
         with failing_at(ErrorStage.STREAM):
-            listed = self.client.beta.sessions.events.list(
-                self.session_id, types=[kind], limit=_HISTORY_PAGE, order="asc"
+            events = await _all(
+                self.client.beta.sessions.events.list(self.session_id, types=[kind], limit=_HISTORY_PAGE, order="asc")
             )
-            events = [in_json_form(event) async for event in listed]
         return [event for event in events if event.get("type") == kind]
 
     async def _send(self, events: list[BetaManagedAgentsEventParams]) -> str | None:
         sent = await self.client.beta.sessions.events.send(self.session_id, events=events)
         return sent.data[0].id if sent.data else None
+
+
+async def _all(
+    listed: AsyncPaginator[BetaManagedAgentsSessionEvent, AsyncPageCursor[BetaManagedAgentsSessionEvent]],
+) -> list[Event]:
+    """The events of every page."""
+    page = await listed
+    _PAGE_CLASSES.add(type(page))
+    return [in_json_form(event) async for event in page]
 
 
 def _answer_event(answer: Answer | Confirmation) -> BetaManagedAgentsEventParams:
