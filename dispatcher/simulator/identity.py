@@ -17,17 +17,20 @@ Mint = Callable[[str], str]
 
 def random_id(prefix: str) -> str:
     """A new identifier, unique across simulators: rows of several runs meet in one log."""
-    return f"{prefix}_01{''.join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))}"
+    return f"{prefix}_01{_letters(secrets.randbits(256))}"
 
 
 def derived_id(prefix: str, *facts: object) -> str:
     """The identifier that always belongs to these facts."""
-    number = int.from_bytes(digest(*facts), "big")
+    return f"{prefix}_01{_letters(int.from_bytes(digest(*facts), 'big'))}"
+
+
+def _letters(number: int) -> str:
     letters = []
     for _ in range(_LENGTH):
         number, index = divmod(number, len(_ALPHABET))
         letters.append(_ALPHABET[index])
-    return f"{prefix}_01{''.join(letters)}"
+    return "".join(letters)
 
 
 def digest(*facts: object) -> bytes:

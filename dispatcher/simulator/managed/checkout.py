@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from dispatcher.simulator.config import normal_url
@@ -42,6 +43,7 @@ _ENVIRONMENT = {
 }
 _TIMEOUT_S = 20
 _REMEMBERED = 512
+_REMEMBERED_LISTINGS = 8
 _FULL_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _BRANCH = re.compile(r"(?!-)[\w./+@-]+")
 
@@ -85,8 +87,7 @@ class Checkouts:
     async def paths(self, checkout: Checkout) -> tuple[str, ...]:
         """Every file of the commit, sorted; symbolic links and submodules are left out."""
         listing = await self._remembered(checkout, "ls-tree", "-r", "-z", "--full-tree", checkout.commit)
-        entries = (entry.partition("\t") for entry in (listing or "").split("\0") if entry)
-        return tuple(path for kind, _, path in entries if kind.startswith("100"))
+        return _files(listing or "")
 
     async def text(self, checkout: Checkout, path: str) -> str | None:
         """The text of a file; None where the commit has no such file."""
@@ -122,6 +123,12 @@ class Checkouts:
     async def _git(self, directory: Path, *arguments: str) -> str | None:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, _run_git, directory, arguments)
+
+
+@lru_cache(_REMEMBERED_LISTINGS)
+def _files(listing: str) -> tuple[str, ...]:
+    entries = (entry.partition("\t") for entry in listing.split("\0") if entry)
+    return tuple(path for kind, _, path in entries if kind.startswith("100"))
 
 
 def _run_git(directory: Path, arguments: tuple[str, ...]) -> str | None:

@@ -37,17 +37,16 @@ def rank(lines: Sequence[Line], terms: Terms) -> list[Ranked]:
     if not wanted:
         return []
     any_of_them = re.compile("|".join(map(re.escape, wanted)), re.IGNORECASE)
-    held = {}
+    held = []
     coverage: dict[str, set[str]] = defaultdict(set)
     for line in lines:
         if any_of_them.search(line.text) and _citable(line):
             text = line.text.lower()
-            held[line] = tuple(term for term in wanted if term in text)
-            coverage[line.path].update(held[line])
-    of_path = {path: _path_weight(path, terms) + 2 * len(found) for path, found in coverage.items()}
-    ranked = [
-        Ranked(line, of_path[line.path] + _line_weight(line, found, terms), found) for line, found in held.items()
-    ]
+            found = tuple(term for term in wanted if term in text)
+            held.append((line, found))
+            coverage[line.path].update(found)
+    of_path = {path: _path_weight(path, terms) + 2 * len(covered) for path, covered in coverage.items()}
+    ranked = [Ranked(line, of_path[line.path] + _line_weight(line, found, terms), found) for line, found in held]
     return sorted(ranked, key=lambda one: (-one.weight, one.line.path, one.line.number))
 
 

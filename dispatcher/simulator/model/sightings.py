@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from dispatcher.simulator.model.conversation import Exchange
@@ -17,6 +18,8 @@ _FILE_TYPE = re.compile(r"\.\w{1,8}$")
 _LONGEST_PATH = 300
 _MOST_BLANKS = 3
 _SHORTEST_ECHO = 16
+_REMEMBERED = 256
+_Places = tuple[tuple[tuple[str, int], str], ...]
 
 
 class Line(NamedTuple):
@@ -68,7 +71,7 @@ def sightings_of(exchanges: Sequence[Exchange]) -> Sightings:
         if purpose == "read":
             read.update(_read_lines(exchange))
         elif purpose == "search":
-            matched.update({(line.path, line.number): line.text for line in match_lines(exchange.result)})
+            matched.update(_matches(exchange.result))
         elif purpose == "list":
             listed.update(dict.fromkeys(listed_paths(exchange.result)))
     return Sightings(read, matched, tuple(listed), asked)
@@ -110,13 +113,20 @@ def listed_paths(text: str) -> Iterator[str]:
             yield _plain(found["path"])
 
 
-def _read_lines(exchange: Exchange) -> dict[tuple[str, int], str]:
+def _read_lines(exchange: Exchange) -> _Places:
     path = path_argument(exchange.call)
-    if path is None:
-        return {}
-    path = _plain(path)
-    first = first_line_argument(exchange.call)
-    return {(line.path, line.number): line.text for line in numbered_lines(path, exchange.result, first)}
+    return () if path is None else _numbered(_plain(path), exchange.result, first_line_argument(exchange.call))
+
+
+# A conversation comes whole with each of its requests, so that the same results are read again and again.
+@lru_cache(_REMEMBERED)
+def _numbered(path: str, text: str, first: int) -> _Places:
+    return tuple(((line.path, line.number), line.text) for line in numbered_lines(path, text, first))
+
+
+@lru_cache(_REMEMBERED)
+def _matches(text: str) -> _Places:
+    return tuple(((line.path, line.number), line.text) for line in match_lines(text))
 
 
 def _lines(text: str) -> list[str]:
