@@ -15,6 +15,7 @@ from dispatcher.audit.record import AttemptOpening
 from dispatcher.audit.settling import Settling
 from dispatcher.audit.spool_entry import why_it_cannot_wait
 from dispatcher.audit.spooling import Spooling
+from dispatcher.audit.units import Unit
 from dispatcher.errors import LogUnavailable
 
 T = TypeVar("T")
@@ -49,13 +50,13 @@ class Acceptance:
     async def open(
         self,
         opening: AttemptOpening,
-        in_database: Callable[[], None],
+        in_database: Unit[None],
         waiting: Settling,
         *,
         fail_open: bool,
         within_s: float | None,
     ) -> None:
-        """Accept an attempt, whose caller waits so many seconds; raises whatever else the statement raises."""
+        """Accept an attempt, whose caller waits so many seconds; raises whatever else the unit raises."""
         alone = why_it_cannot_wait(opening)
         spooling = None if alone is not None else self._spooling
         bound_s = self._answer_s if spooling is None else spooling.patience_s
@@ -76,7 +77,7 @@ class Acceptance:
         self,
         failure: str,
         log_id: str,
-        in_database: Callable[[], bool],
+        in_database: Unit[bool],
         in_spool: Callable[[Spooling], Future[None]],
         waiting: Settling,
     ) -> bool:

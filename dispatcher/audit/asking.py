@@ -11,16 +11,20 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from dispatcher.audit.bounds import LOG_THREADS
-from dispatcher.audit.connections import BrokenOff
+from dispatcher.audit.connections import BrokenOff, Connections
 from dispatcher.audit.settling import Settling
 from dispatcher.audit.threads import Threads
+from dispatcher.audit.together import Together
 from dispatcher.audit.trouble import named, reason_of
+from dispatcher.audit.units import Unit, carried_out
 from dispatcher.errors import DispatcherError, LogUnavailable
 
 T = TypeVar("T")
 
 # It has one writer at a time.
 _SQLITE_THREADS = 1
+# For longer than so many rows take, nobody is held off.
+_MOST_TOGETHER = 64
 _LEAVING_S = 2.0
 _WHAT_TO_DO = "ask again when it does; `dispatcher doctor` says whether it can be reached"
 
@@ -43,17 +47,27 @@ class Asking:
     With a bound, nobody stands in line once every thread has been waiting for longer. And from the moment at which one
     was not answered in time until somebody is, only one at a time is asked whether it answers again. `on_answer` is
     called whenever the database has said anything but that it can't now, on whatever thread.
+
+    Units that come while others are carried out are committed together after them.
     """
 
-    def __init__(self, engine: sa.Engine, bound_s: float | None, on_answer: Callable[[], None]) -> None:
-        self._url = engine.url
-        self._threads = Threads(_SQLITE_THREADS if engine.dialect.name == "sqlite" else LOG_THREADS, "audit-log")
+    def __init__(
+        self, url: sa.URL, connections: Connections, bound_s: float | None, on_answer: Callable[[], None]
+    ) -> None:
+        self._url = url
+        self._connections = connections
+        self._threads = Threads(_SQLITE_THREADS if connections.dialect.name == "sqlite" else LOG_THREADS, "audit-log")
+        self._together: Together[Unit[Any], Any] = Together(
+            self._threads, _MOST_TOGETHER, lambda units: carried_out(connections, units)
+        )
         self._bound_s = bound_s
         self._on_answer = on_answer
         self._silent_since: float | None = None
         self._probe: Future[Any] | None = None
 
-    async def ask(self, failure: str, work: Callable[[], T], waiting: Settling, patience_s: float | None = None) -> T:
+    async def ask(
+        self, failure: str, work: Callable[[], T] | Unit[T], waiting: Settling, patience_s: float | None = None
+    ) -> T:
         """What the database answers; with patience, in that time, or NotNow.
 
         Raises NotNow also where it refuses for a reason of its own, LogUnavailable where the statement is at fault, and
@@ -109,17 +123,24 @@ class Asking:
         self._silent_since = None
         self._on_answer()
 
-    def _submitted(self, failure: str, work: Callable[[], T]) -> Future[T]:
+    def _submitted(self, failure: str, work: Callable[[], T] | Unit[T]) -> Future[T]:
         silent_s = self._silent_s()
         if silent_s is not None:
             raise NotNow(f"{failure}: {named(self._url)} hasn't answered for {silent_s:.0f} s; {_WHAT_TO_DO}")
         try:
-            statement = self._threads.submit(work)
+            statement = self._begun(work)
         except RuntimeError:
             raise LogUnavailable(f"{failure}: it is shut down") from None
         if self._silent_since is not None:
             self._probe = statement
         return statement
+
+    def _begun(self, work: Callable[[], T] | Unit[T]) -> Future[T]:
+        if not isinstance(work, Unit):
+            return self._threads.submit(work)
+        if work.many is None:
+            return self._threads.submit(lambda: self._connections.run(work.alone))
+        return self._together.submit(work)
 
     def _silent_s(self) -> float | None:
         """For how long the database has said nothing, where nobody is to wait for it now."""

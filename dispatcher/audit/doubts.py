@@ -29,8 +29,8 @@ class _Doubt:
 class Doubts:
     """Ends the rows whose actions were refused, when it can be known that they are there.
 
-    What isn't settled when the process ends is a sweep's: its owner is gone then. There are a few a minute at most,
-    since only what a thread was in the middle of is in doubt.
+    What isn't settled when the process ends is a sweep's: its owner is gone then. There are a few a minute, of SQLite
+    a few dozen at most, since only what a thread was in the middle of is in doubt.
     """
 
     def __init__(

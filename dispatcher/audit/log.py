@@ -55,15 +55,13 @@ class Log:
         self._engine = engine
         self._url = engine.url
         self._connections = Connections(engine)
-        self._opener = Opener(self._connections)
-        self._writer = Writer(self._connections)
+        self._opener = Opener(engine.dialect)
+        self._writer = Writer(engine.dialect)
         self._reader = Reader(self._connections)
         self._spooling = spooling
         bound_s = None if spooling is None else spooling.patience_s
-        self._asking = Asking(engine, bound_s, self._database_answers)
-        self._doubts = Doubts(
-            lambda log_id, ending: self._writer.close(log_id, ending, (), None), self._asking.meanwhile
-        )
+        self._asking = Asking(engine.url, self._connections, bound_s, self._database_answers)
+        self._doubts = Doubts(self._end_alone, self._asking.meanwhile)
         self._answer_s = answer_s_of(engine)
         self._acceptance = Acceptance(self._asking, spooling, self._doubts, self._answer_s)
 
@@ -97,7 +95,7 @@ class Log:
         with settling() as waiting:
             await self._acceptance.open(
                 opening,
-                lambda: self._opener.open(opening, request_hash, room),
+                self._opener.opening(opening, request_hash, room),
                 waiting,
                 fail_open=fail_open,
                 within_s=within_s,
@@ -120,7 +118,7 @@ class Log:
             noted = await self._acceptance.tell(
                 failure,
                 log_id,
-                lambda: self._writer.note_session(*told),
+                self._writer.session(*told),
                 lambda spooling: spooling.note_session(*told),
                 waiting,
             )
@@ -140,7 +138,7 @@ class Log:
             ended = await self._acceptance.tell(
                 failure,
                 log_id,
-                lambda: self._writer.close(log_id, ending, calls, kept),
+                self._writer.ending(log_id, ending, calls, kept),
                 lambda spooling: spooling.close(log_id, ending, calls, kept),
                 waiting,
             )
@@ -184,6 +182,9 @@ class Log:
             is_over = self._spooling.shutdown() and is_over
         if is_over:
             self._engine.dispose()
+
+    def _end_alone(self, log_id: str, ending: AttemptEnding) -> bool:
+        return self._connections.run(self._writer.ending(log_id, ending, (), None).alone)
 
     def _database_answers(self) -> None:
         if self._spooling is not None:

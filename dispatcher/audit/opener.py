@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 
 from dispatcher.audit.budget import Budgets, NoBudgetLock
 from dispatcher.audit.claims import Claims, Holder, KeyIsHeld
-from dispatcher.audit.connections import Connections, transaction
+from dispatcher.audit.connections import transaction
 from dispatcher.audit.record import AttemptOpening, Room
 from dispatcher.audit.statement import STARTED, Statement
 from dispatcher.audit.tables import logs
+from dispatcher.audit.units import Unit
 from dispatcher.errors import BudgetExhausted, ConversationBusy
 
 _COLUMNS = [field.name for field in fields(AttemptOpening)]
+_values = attrgetter(*_COLUMNS)
 _TURN = ("tenant", "feature", "conversation_id", "turn", "attempt", "role")
 
 
@@ -26,20 +31,25 @@ class _Wish:
     request_hash: str | None
     room: Room | None
 
+    @property
+    def is_granted(self) -> bool:
+        """Whether the row needs something that is granted."""
+        return self.request_hash is not None or self.room is not None
+
 
 class Opener:
-    """Opens rows; each is committed when `open` returns, and may be opened again with the same values."""
+    """Opens rows; each may be opened again with the same values."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._insert = Statement(sa.insert(logs).values(status=STARTED), _COLUMNS, connections.dialect)
-        self._claims = Claims(connections.dialect)
-        self._budgets = Budgets(connections.dialect)
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self._has_one_writer = dialect.name == "sqlite"
+        self._insert = Statement(sa.insert(logs).values(status=STARTED), _COLUMNS, dialect)
+        self._claims = Claims(dialect)
+        self._budgets = Budgets(dialect)
 
-    def open(self, opening: AttemptOpening, request_hash: str | None, room: Room | None) -> None:
-        """Insert the row as `started`, with its claim of the idempotency key, where the budget has room for it.
+    def opening(self, opening: AttemptOpening, request_hash: str | None, room: Room | None) -> Unit[None]:
+        """What inserts the row as `started`, with its claim of the idempotency key, where the budget has room for it.
 
-        Raises ConversationBusy, ActionInProgress, DuplicateAction, IdempotencyKeyReused or BudgetExhausted, and
+        It raises ConversationBusy, ActionInProgress, DuplicateAction, IdempotencyKeyReused or BudgetExhausted, and
         sqlalchemy's errors where the database refuses.
         """
         if (opening.idempotency_key is None) is not (request_hash is None):
@@ -47,15 +57,21 @@ class Opener:
         if room is not None and opening.reserved_nanousd is None:
             raise ValueError("a row under a budget reserves a part of it")
         wish = _Wish(opening, request_hash, room)
-        self._connections.run(lambda connection: self._open(connection, wish))
+        # The turn of a conversation may be another's who hasn't committed it, and one would wait for that.
+        joins = not wish.is_granted and (self._has_one_writer or opening.turn is None)
+        return Unit(lambda connection: self._open(connection, wish), self._insert_many if joins else None, opening)
+
+    def _insert_many(self, connection: sa.Connection, openings: Sequence[AttemptOpening]) -> Sequence[None]:
+        self._insert.run_many(connection, [_values_of(opening) for opening in openings])
+        return [None] * len(openings)
 
     def _open(self, connection: sa.Connection, wish: _Wish) -> None:
         opening = wish.opening
         try:
-            if wish.request_hash is None and wish.room is None:
-                self._run_insert(connection, opening)
-            else:
+            if wish.is_granted:
                 self._open_granted(connection, wish)
+            else:
+                self._insert.run(connection, _values_of(opening))
         except (sa.exc.IntegrityError, BudgetExhausted):
             if _is_ours(connection, opening):
                 return
@@ -89,10 +105,11 @@ class Opener:
             self._claims.take(connection, wish.opening, wish.request_hash, released)
         if wish.room is not None:
             self._budgets.check(connection, wish.opening, wish.room)
-        self._run_insert(connection, wish.opening)
+        self._insert.run(connection, _values_of(wish.opening))
 
-    def _run_insert(self, connection: sa.Connection, opening: AttemptOpening) -> None:
-        self._insert.run(connection, {name: getattr(opening, name) for name in _COLUMNS})
+
+def _values_of(opening: AttemptOpening) -> dict[str, Any]:
+    return dict(zip(_COLUMNS, _values(opening), strict=True))
 
 
 def _is_ours(connection: sa.Connection, opening: AttemptOpening) -> bool:

@@ -235,4 +235,8 @@ class Spool:
             raise self._unavailable(failure, error) from None
 
     def _unavailable(self, failure: str, error: Exception) -> LogUnavailable:
-        return LogUnavailable(f"{failure}: {self._file.path}: {reason_of(error, self._url)}")
+        why = reason_of(error, self._url)
+        for fix in ("name another file", "name a file in it"):
+            # Its name can't be chosen, but where it lies can.
+            why = why.replace(fix, "move it away, or set another DISPATCHER_SPOOL_DIR")
+        return LogUnavailable(f"{failure}: {self._file.path}: {why}")

@@ -63,7 +63,7 @@ class Drain:
         self._spool = spool
         self._url = engine.url
         self._connections = Connections(engine)
-        self._writer = Writer(self._connections)
+        self._writer = Writer(engine.dialect)
         self._inserter = RowInserter(engine.dialect)
         self._open = Statement(sa.insert(logs).values(status=STARTED), OPENING_NAMES, engine.dialect)
         self._gap = Statement(sa.insert(log_gaps), [field.name for field in fields(Gap)], engine.dialect)
@@ -217,9 +217,11 @@ class Drain:
                 # Most often the row itself; whether it is will be read.
                 refused = reason_of(error, self._url)
         if entry.session is not None:
-            self._writer.note_session(entry.log_id, *(entry.session[name] for name in SESSION))
+            told = self._writer.session(entry.log_id, *(entry.session[name] for name in SESSION))
+            self._connections.run(told.alone)
         if entry.ending is not None:
-            self._writer.close(entry.log_id, entry.as_ending(), entry.as_calls(), entry.kept)
+            told = self._writer.ending(entry.log_id, entry.as_ending(), entry.as_calls(), entry.kept)
+            self._connections.run(told.alone)
         found, made = self._connections.run(lambda connection: _found(connection, [entry.log_id]))
         if (row := found.get(entry.log_id)) is None:
             return f"{named(self._url)} has no such row" if refused is None else f"{named(self._url)}: {refused}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from dispatcher.action.observation import Call, Status, Usage
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
 from dispatcher.audit.spool_text import (
+    MOMENTS,
     OPENING_NAMES,
     SESSION,
     USAGE,
@@ -23,12 +25,14 @@ from dispatcher.audit.spool_text import (
 )
 from dispatcher.audit.tables import logs
 
-_LENGTHS = {name: kind.length for name in OPENING_NAMES if isinstance(kind := logs.c[name].type, sa.String)}
+_LENGTHS = {name: kind.length or 0 for name in OPENING_NAMES if isinstance(kind := logs.c[name].type, sa.String)}
 _BITS = {
     name: 63 if isinstance(kind, sa.BigInteger) else 31
     for name in OPENING_NAMES
     if isinstance(kind := logs.c[name].type, sa.Integer)
 }
+_ZONED = [name for name in OPENING_NAMES if name in MOMENTS]
+_texts, _numbers, _moments = attrgetter(*_LENGTHS), attrgetter(*_BITS), attrgetter(*_ZONED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def why_it_cannot_wait(opening: AttemptOpening) -> str | None:
         return "a budget is kept in the database that all hosts share"
     if opening.turn is not None and opening.attempt == 1:
         return "a turn of a conversation is claimed in the database that all hosts share"
-    return next((problem for name in OPENING_NAMES if (problem := _misfit(name, getattr(opening, name)))), None)
+    return _misfit(opening)
 
 
 def entry_of(
@@ -145,15 +149,14 @@ def _same_calls(told: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, 
     return {call["ordinal"]: dict(call) for call in told} == {call["ordinal"]: dict(call) for call in found}
 
 
-def _misfit(name: str, value: object) -> str | None:
-    length, bits = _LENGTHS.get(name), _BITS.get(name)
-    if isinstance(value, str):
-        if "\0" in value:
+def _misfit(opening: AttemptOpening) -> str | None:
+    for (name, length), text in zip(_LENGTHS.items(), _texts(opening), strict=True):
+        if text is not None and "\0" in text:
             return f"{name} holds a NUL character"
-        if length is not None and len(value) > length:
-            return f"{name} has {len(value)} characters, and at most {length} fit"
-    elif isinstance(value, dt.datetime):
-        return None if value.tzinfo is not None else f"{name} has no time zone"
-    elif bits is not None and isinstance(value, int) and not -(2**bits) <= value < 2**bits:
-        return f"{name} is out of range"
-    return None
+        if text is not None and len(text) > length:
+            return f"{name} has {len(text)} characters, and at most {length} fit"
+    for (name, bits), number in zip(_BITS.items(), _numbers(opening), strict=True):
+        if number is not None and not -(2**bits) <= number < 2**bits:
+            return f"{name} is out of range"
+    unzoned = (name for name, moment in zip(_ZONED, _moments(opening), strict=True) if moment.tzinfo is None)
+    return next((f"{name} has no time zone" for name in unzoned), None)

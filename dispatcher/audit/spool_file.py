@@ -147,12 +147,13 @@ class SpoolFile:
             # Somebody took the file away: what is written to it now, nobody would find.
             self._disconnect()
         if self._connection is None:
-            self._connection = self._opened()
+            os.close(private_file(self.path))
+            # Of what is opened, and not of what has taken its place meanwhile.
             self._identity = _identity(self.path)
+            self._connection = self._opened()
         return self._connection
 
     def _opened(self) -> sqlite3.Connection:
-        os.close(private_file(self.path))
         connection = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
         try:
             _set_up(connection)

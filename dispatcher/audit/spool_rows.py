@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from dispatcher.audit.connections import transaction
-from dispatcher.audit.moment import DatabaseNow
+from dispatcher.audit.moment import DatabaseNow, iso_reader
 from dispatcher.audit.spool_table import Waiting
 from dispatcher.audit.spool_text import CALL_NAMES, ENDED, ENDING_NAMES, MOMENTS, OPENING, OPENING_NAMES, SESSION
 from dispatcher.audit.statement import STARTED, Statement
@@ -36,7 +35,7 @@ class RowInserter:
     """Inserts many attempts at once, with one statement for each kind of row, compiled once."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
-        moments = dict.fromkeys(MOMENTS, dt.datetime.fromisoformat)
+        moments = dict.fromkeys(MOMENTS, iso_reader(dialect))
         opened = list(OPENING_NAMES)
         ended = list(dict.fromkeys([*OPENING_NAMES, *ENDING_NAMES]))
         self._opened = Statement(sa.insert(logs).values(status=STARTED), opened, dialect)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 _WAITING = "SELECT log_id, version, opening, session, ended FROM entries"
 _FRESH = _WAITING + " WHERE refusals = 0 ORDER BY place LIMIT ?"
 _REFUSED = _WAITING + " WHERE refusals > 0 ORDER BY refusals, place LIMIT ?"
-_OPEN = "INSERT INTO entries (log_id, opening, since) VALUES (?, ?, ?)"
+_OPEN = "INSERT INTO entries (log_id, opening, since) VALUES (?, ?, ?) ON CONFLICT (log_id) DO NOTHING"
 _NOTE = (
     "INSERT INTO entries (log_id, session, since) VALUES (?, ?, ?) ON CONFLICT (log_id) DO UPDATE "
     "SET session = excluded.session, version = version + 1 WHERE ended IS NULL OR session = excluded.session"
@@ -25,8 +25,9 @@ _COUNTS = (
     "SELECT (SELECT COUNT(*) FROM entries), (SELECT COUNT(*) FROM quarantine), "
     "(SELECT COALESCE(SUM(count), 0) FROM counters WHERE name = 'refused')"
 )
-_PAGES = (
-    "SELECT page_count, freelist_count, page_size FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+_HELD = (
+    "SELECT (page_count - freelist_count) * page_size, (SELECT since FROM entries ORDER BY place LIMIT 1) "
+    "FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
 )
 
 
@@ -65,15 +66,15 @@ class SpoolStatus:
 
 def accept(file: sqlite3.Connection, log_id: str, text: str, bounds: Bounds, now: dt.datetime) -> str | None:
     """Add an opening; why the bounds refuse it, or None. Raises AnotherAttempt, and changes nothing then."""
-    known = file.execute("SELECT opening FROM entries WHERE log_id = ?", (log_id,)).fetchone()
-    if known is not None:
-        if known != (text,):
-            raise AnotherAttempt("another attempt has its id")
+    full = _full(file, bounds, now)
+    if full is None and file.execute(_OPEN, (log_id, text, _since(now))).rowcount:
         return None
-    if (full := _full(file, bounds, now)) is not None:
+    known = file.execute("SELECT opening FROM entries WHERE log_id = ?", (log_id,)).fetchone()
+    if known is None:
         file.execute(_COUNT_REFUSED)
         return full
-    file.execute(_OPEN, (log_id, text, _since(now)))
+    if known != (text,):
+        raise AnotherAttempt("another attempt has its id")
     return None
 
 
@@ -120,29 +121,23 @@ def shapes(file: sqlite3.Connection) -> dict[str, str]:
 def status(file: sqlite3.Connection) -> SpoolStatus:
     """How the spool stands."""
     count, aside, turned_away = file.execute(_COUNTS).fetchone()
-    return SpoolStatus(
-        waiting=count, oldest=_oldest(file), quarantined=aside, refused=turned_away, bytes=_used_bytes(file)
-    )
+    used, oldest = _held(file)
+    return SpoolStatus(waiting=count, oldest=oldest, quarantined=aside, refused=turned_away, bytes=used)
 
 
 def _full(file: sqlite3.Connection, bounds: Bounds, now: dt.datetime) -> str | None:
-    used = _used_bytes(file)
+    used, oldest = _held(file)
     if used >= bounds.bytes:
         return f"{used} bytes wait, and it may hold {bounds.bytes}"
-    oldest = _oldest(file)
     if oldest is not None and now - oldest >= bounds.age:
         return f"an entry waits since {oldest:%Y-%m-%d %H:%M} UTC, longer than {bounds.age}"
     return None
 
 
-def _used_bytes(file: sqlite3.Connection) -> int:
-    pages, free, size = file.execute(_PAGES).fetchone()
-    return (int(pages) - int(free)) * int(size)
-
-
-def _oldest(file: sqlite3.Connection) -> dt.datetime | None:
-    found = file.execute("SELECT since FROM entries ORDER BY place LIMIT 1").fetchone()
-    return None if found is None else dt.datetime.fromisoformat(found[0])
+def _held(file: sqlite3.Connection) -> tuple[int, dt.datetime | None]:
+    """How many bytes are in use, and since when the oldest entry waits."""
+    used, since = file.execute(_HELD).fetchone()
+    return used, None if since is None else dt.datetime.fromisoformat(since)
 
 
 def _since(now: dt.datetime) -> str:

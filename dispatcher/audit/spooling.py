@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -14,12 +13,12 @@ from dispatcher.audit.background_drain import BackgroundDrain
 from dispatcher.audit.record import AttemptEnding, AttemptOpening, Kept
 from dispatcher.audit.spool import Spool, Telling
 from dispatcher.audit.threads import Threads
+from dispatcher.audit.together import Together
 from dispatcher.errors import LogUnavailable
 
 logger = logging.getLogger(__name__)
 
-_Asked = tuple[Callable[[], Telling], Future[None]]
-
+_SHUT_DOWN = "the spool is shut down"
 _MOST_TOGETHER = 256
 _CALM_S = 3.0
 """For how long nothing must have been refused before the spool counts as not needed any more."""
@@ -38,7 +37,7 @@ class Spooling:
         self._spool = spool
         self._drain = drain
         self._thread = Threads(1, "audit-spool")
-        self._asked: deque[_Asked] = deque()
+        self._together: Together[Callable[[], Telling], None] = Together(self._thread, _MOST_TOGETHER, self._take)
         self._refused_at: float | None = None
         self._all_taken = False
         drain.start(self._database_takes_all)
@@ -105,43 +104,26 @@ class Spooling:
             logger.warning("rows go to the database again")
 
     def _tell(self, telling: Callable[[], Telling]) -> Future[None]:
-        asked: _Asked = (telling, Future())
-        self._asked.append(asked)
         try:
-            self._submit(self._take_what_was_asked)
-        except LogUnavailable:
-            # What an earlier call has taken along is written all the same.
-            if asked in self._asked:
-                self._asked.remove(asked)
-                raise
-        return asked[1]
+            return self._together.submit(telling)
+        except RuntimeError:
+            raise LogUnavailable(_SHUT_DOWN) from None
 
-    def _take_what_was_asked(self) -> None:
-        """Write what has come together, if an earlier call hasn't written it already."""
-        group: list[tuple[Telling, Future[None]]] = []
-        while self._asked and len(group) < _MOST_TOGETHER:
-            telling, future = self._asked.popleft()
-            if not future.set_running_or_notify_cancel():
-                continue
+    def _take(self, asked: Sequence[Callable[[], Telling]]) -> list[Exception | None]:
+        problems: dict[int, Exception | None] = {}
+        tellings: dict[int, Telling] = {}
+        for place, telling in enumerate(asked):
             try:
-                group.append((telling(), future))
+                tellings[place] = telling()
             except Exception as error:  # noqa: BLE001 - it is raised again, where the result is waited for
-                future.set_exception(error)
-        if not group:
-            return
-        try:
-            problems: Sequence[Exception | None] = self._spool.take([telling for telling, _ in group])
-        except Exception as error:  # noqa: BLE001 - as above
-            problems = [error] * len(group)
-        self._drain.something_waits()
-        for (_, future), problem in zip(group, problems, strict=True):
-            if problem is None:
-                future.set_result(None)
-            else:
-                future.set_exception(problem)
+                problems[place] = error
+        if tellings:
+            problems |= zip(tellings, self._spool.take(list(tellings.values())), strict=True)
+            self._drain.something_waits()
+        return [problems[place] for place in range(len(asked))]
 
     def _submit(self, work: Callable[[], None]) -> Future[None]:
         try:
             return self._thread.submit(work)
         except RuntimeError:
-            raise LogUnavailable("the spool is shut down") from None
+            raise LogUnavailable(_SHUT_DOWN) from None

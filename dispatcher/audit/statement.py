@@ -49,14 +49,13 @@ class Statement:
         """Execute once; returns how many rows it met."""
         return connection.exec_driver_sql(self._text, self._parameters(values)).rowcount
 
-    def run_many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once for each row."""
-        self.run_prepared(connection, [self._parameters(row) for row in rows])
+    def run_many(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Execute once for each row; returns how many rows it met in all."""
+        return self.run_prepared(connection, [self._parameters(row) for row in rows])
 
-    def run_prepared(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
-        """Execute once for each row that `preparing` has prepared."""
-        if rows:
-            connection.exec_driver_sql(self._text, rows)
+    def run_prepared(self, connection: sa.Connection, rows: Sequence[Any]) -> int:
+        """Execute once for each row that `preparing` has prepared; returns as `run_many` does."""
+        return connection.exec_driver_sql(self._text, rows).rowcount if rows else 0
 
     def insert_prepared(self, connection: sa.Connection, rows: Sequence[Any]) -> None:
         """Insert rows that `preparing` has prepared, some of them with one statement: for rows of few columns."""
@@ -71,20 +70,19 @@ class Statement:
     def preparing(self, names: Sequence[str], texts: Mapping[str, Processor]) -> Callable[[list[Any]], Any]:
         """What makes the driver's parameters of a list of values as JSON has them; it changes the list.
 
-        `names` are the columns of the values; one that comes twice has its last value. `texts` says what is made of a
-        column's value that JSON has no type for; all others are the driver's own.
+        `names` are the columns of the values; one that comes twice has its last value. `texts` says what makes the
+        driver's own parameter of a column's value that JSON has no type for; all others are the driver's own.
         """
         place_of = {name: place for place, name in enumerate(names)}
         taken = itemgetter(*(place_of[column] for column in self._columns))
-        own = {self._columns[place]: process for place, process in self._processors}
-        changes = [(place_of[name], read, own.get(name, _as_it_is)) for name, read in texts.items() if name in place_of]
+        changes = [(place_of[name], read) for name, read in texts.items() if name in place_of]
         if not changes and not self._by_name:
             return taken
 
         def prepare(values: list[Any]) -> Any:
-            for place, read, process in changes:
+            for place, read in changes:
                 if (text := values[place]) is not None:
-                    values[place] = process(read(text))
+                    values[place] = read(text)
             parameters = taken(values)
             return dict(zip(self._names, parameters, strict=True)) if self._by_name else parameters
 
@@ -95,7 +93,3 @@ class Statement:
         for place, process in self._processors:
             parameters[place] = process(parameters[place])
         return dict(zip(self._names, parameters, strict=True)) if self._by_name else tuple(parameters)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

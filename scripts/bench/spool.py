@@ -26,6 +26,7 @@ from attempts import BEGAN, a_call, an_ending, an_opening
 from databases import Databases
 
 from dispatcher.audit.background_drain import BackgroundDrain
+from dispatcher.audit.bounds import SERVING
 from dispatcher.audit.engine import connect, migrate_database, open_engine
 from dispatcher.audit.record import AttemptOpening, new_log_id
 from dispatcher.audit.spool import Bounds, Spool
@@ -135,7 +136,7 @@ def drain(folder: Path, url: str) -> float:
         made = [a_call(ordinal=1 + place) for place in range(CALLS)]
         ended = [spool.ending(log_id, an_ending(), made, None) for log_id in ids]
         assert not any(spool.take([*opened, *ended]))
-    engine = open_engine(url)
+    engine = open_engine(url, SERVING)
     drainer = Drain(spool, engine)
     began = time.perf_counter()
     drained = drainer.run()

@@ -55,7 +55,7 @@ def test_a_row_is_granted_exactly_where_it_fits_beside_all_that_is_spent_and_res
             connection.execute(sa.insert(logs).values(like | figures | {"log_id": log_id, "dispatch_id": log_id}))
     room = Room(nanousd=sum(counted(*row) for row in rows) + asked + spare, since=BEGAN)
     try:
-        Opener(connections).open(opening, None, room)
+        connections.run(Opener(engine.dialect).opening(opening, None, room).alone)
         granted = True
     except BudgetExhausted:
         granted = False

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from attempts import BEGAN, an_ending, an_opening
+from attempts import BEGAN, a_call, an_ending, an_opening
 from claim_contract import HASH, keyed
 from log_contract import rows
 from outages import hanging
@@ -21,9 +21,12 @@ from dispatcher.audit.connections import BrokenOff, Connections
 from dispatcher.audit.doubts import RowInDoubt
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
+from dispatcher.audit.opener import Opener
 from dispatcher.audit.record import Origin
 from dispatcher.audit.spool import Bounds, Spool
 from dispatcher.audit.spooled_log import log_with_spool
+from dispatcher.audit.tables import calls
+from dispatcher.audit.units import carried_out
 from dispatcher.errors import LogUnavailable, SourceUnreachable
 
 # No connection of psycopg's is waited for for less than 2 s.
@@ -215,6 +218,37 @@ async def test_a_row_in_doubt_that_is_not_there_stays_away(
         while not await accepted():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.1)
     assert [row["log_id"] for row in rows(direct)] == [again.log_id]
+
+
+def test_openings_whose_common_commit_was_not_answered_are_each_in_doubt_and_not_asked_for_again(
+    road: tuple[Road, str], engine: sa.Engine, direct: sa.Engine
+) -> None:
+    connections, opener = Connections(engine), Opener(engine.dialect)
+    units = [opener.opening(an_opening(), None, None) for _ in range(5)]
+    at_the_commit(engine, lambda: road[0].swallow(but_not_questions=True))
+    assert [type(outcome) for outcome in carried_out(connections, units)] == [BrokenOff] * 5
+    assert len(rows(direct)) == 5
+    road[0].let_through()
+    assert carried_out(connections, units) == [None] * 5
+    assert len(rows(direct)) == 5
+    connections.release()
+
+
+async def test_endings_whose_common_commit_was_not_answered_go_to_the_spool_and_are_told_once(
+    road: tuple[Road, str], engine: sa.Engine, direct: sa.Engine, tmp_path: Path
+) -> None:
+    spool = Spool(tmp_path / "spool", "the database", Bounds(), lambda: BEGAN)
+    spool.prepare()
+    log = log_with_spool(engine, spool, patience_s=0.5)
+    openings = [an_opening() for _ in range(12)]
+    await asyncio.gather(*(log.open(opening) for opening in openings))
+    at_the_commit(engine, lambda: road[0].swallow(but_not_questions=True))
+    await asyncio.gather(*(log.close(opening.log_id, an_ending(), [a_call()]) for opening in openings))
+    road[0].let_through()
+    await become(lambda: spool.status().waiting == 0)
+    await asyncio.to_thread(log.shutdown)
+    assert [row["status"] for row in rows(direct)] == ["success"] * 12
+    assert (len(rows(direct, calls)), spool.status().quarantined) == (12, 0)
 
 
 async def test_while_it_says_nothing_one_at_a_time_asks_whether_it_does_again_and_nobody_else_waits(

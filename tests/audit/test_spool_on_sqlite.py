@@ -241,8 +241,8 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(spool: Spool, file: Path,
         with contextlib.closing(sqlite3.connect(file)) as connection:
             connection.execute("PRAGMA user_version = 99")
     words = {
-        "garbage": "the file is not a SQLite database",
-        "directory": "it is a directory; name a file in it",
+        "garbage": "the file is not a SQLite database; move it away, or set another DISPATCHER_SPOOL_DIR",
+        "directory": "it is a directory; move it away, or set another DISPATCHER_SPOOL_DIR",
         "newer": "a newer program wrote it; drain it with that program",
     }[damage]
     with pytest.raises(LogUnavailable, match=f"the spool can't take the row: {file}: {words}"):
