@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     spool_dir: Path | None = None
     spool_after_s: float = Field(default=2.0, ge=0.05, le=60)
     spool_max_bytes: int = Field(default=1 << 30, ge=1 << 20)
-    spool_max_age_h: float = Field(default=168.0, gt=0)
+    spool_max_age_h: float = Field(default=168.0, gt=0, le=876_600)
     kill_file: Path | None = None
     unleash_url: str | None = None
     unleash_token: SecretStr | None = None

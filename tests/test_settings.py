@@ -172,3 +172,10 @@ def test_the_state_of_a_flag_server_is_kept_beside_the_database_or_where_it_is_t
 
     assert beside.flag_state_dir == tmp_path / "flag-state"
     assert told.flag_state_dir == tmp_path / "x"
+
+
+@pytest.mark.parametrize("hours", ["0", "inf", "nan", "1e300"])
+def test_an_age_that_no_calendar_has_is_refused(hours, monkeypatch):
+    monkeypatch.setenv("DISPATCHER_SPOOL_MAX_AGE_H", hours)
+    with pytest.raises(InvalidSettings, match="spool_max_age_h"):
+        load_settings()

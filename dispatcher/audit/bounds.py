@@ -90,11 +90,11 @@ def set_up(engine: sa.Engine, patience: Patience | None) -> None:
             connection.close()
             raise
 
-    def connect(_dialect: object, _record: object, arguments: Sequence[Any], named: dict[str, Any]) -> Connected:
-        return _impatient(patience or SERVING).connect(*arguments, **named)
+    def connect(dialect: sa.Dialect, _record: object, arguments: Sequence[Any], named: dict[str, Any]) -> Any:
+        return _connected(dialect, patience, arguments, named)
 
     sa.event.listen(engine, "connect", tell)
-    if patience is not None and engine.dialect.driver == "psycopg":
+    if engine.dialect.name != "sqlite":
         sa.event.listen(engine, "do_connect", connect)
 
 
@@ -123,6 +123,21 @@ def _waits(dialect: str, patience: Patience | None) -> list[str]:
     ]
 
 
+def _connected(
+    dialect: sa.Dialect, patience: Patience | None, arguments: Sequence[Any], named: dict[str, Any]
+) -> object:
+    """A connection that waits for no answer for longer. Raises the driver's error also where the driver forgets to."""
+    try:
+        if dialect.driver == "psycopg" and patience is not None:
+            return _impatient(patience).connect(*arguments, **named)
+        if dialect.driver == "pymysql" and patience is None:
+            return _greeted(dialect, arguments, named)
+        return dialect.connect(*arguments, **named)
+    except (TypeError, ValueError, AttributeError) as error:
+        problem = f"its host, or an option of the URL, can't be used: {error}"
+        raise dialect.loaded_dbapi.OperationalError(problem) from None
+
+
 def _impatient(patience: Patience) -> type[Connected]:
     """Connections that give up a server which says nothing; psycopg, unlike PyMySQL, has no setting for that."""
     import psycopg  # noqa: PLC0415 - only who has this server has its driver
@@ -148,3 +163,18 @@ def _impatient(patience: Patience) -> type[Connected]:
                 return done.value
 
     return Impatient
+
+
+def _greeted(dialect: sa.Dialect, arguments: Sequence[Any], named: dict[str, Any]) -> Any:
+    """A connection whose server must greet in the time that there is for connecting; what is asked then takes its time.
+
+    PyMySQL counts that time only until the server has accepted, and its time to read holds for every statement.
+    """
+    connection = dialect.loaded_dbapi.connect(*arguments, **named, defer_connect=True)
+    stated = connection._read_timeout  # noqa: SLF001 - nothing else changes it between two answers
+    connection._read_timeout = stated or connection.connect_timeout  # noqa: SLF001
+    try:
+        connection.connect()
+    finally:
+        connection._read_timeout = stated  # noqa: SLF001
+    return connection

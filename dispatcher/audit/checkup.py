@@ -11,13 +11,13 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from dispatcher.audit import installed, migrate
+from dispatcher.audit.adoption import other_table
 from dispatcher.audit.append_only import triggers
-from dispatcher.audit.conversation import GRACE
 from dispatcher.audit.engine import open_existing
 from dispatcher.audit.moment import DatabaseNow
 from dispatcher.audit.revision import revision_of
 from dispatcher.audit.rights import standing
-from dispatcher.audit.statement import STARTED
+from dispatcher.audit.sweeper import due_at, may_be_overdue
 from dispatcher.audit.tables import logs
 from dispatcher.audit.trial import Answer, Tried, try_to_change
 from dispatcher.audit.trouble import is_denied, named, reason_of
@@ -102,6 +102,9 @@ def _of_schema(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> I
         yield from _of_a_log(connection, clock)
     elif revision is not None and revision not in migrate.known():
         yield _failed("schema", f"{revision} is newer than this program, which knows {head}", "upgrade the program")
+    elif revision is None and other_table(connection) is not None:
+        finding = f"there is none yet, and the table {logs.name} is another application's"
+        yield _failed("schema", finding, "name another database, or see: dispatcher migrate --adopt --dry-run")
     else:
         state = "there is none yet" if revision is None else f"{revision} is older than {head}"
         yield _failed("schema", state, "run: dispatcher migrate")
@@ -198,7 +201,8 @@ def _of_clock(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> Ch
     latest = arrived.order_by(logs.c.created_at.desc()).limit(_NEWEST).subquery()
     newest: dt.datetime | None = connection.execute(sa.select(sa.func.max(latest.c.recorded_at))).scalar()
     if newest is not None and newest - now > _SKEW_TO_WATCH:
-        finding = f"the database's clock went back: it is {now:%Y-%m-%d %H:%M:%S} UTC, and a row arrived at {newest}"
+        moments = f"it is {now:%Y-%m-%d %H:%M:%S} UTC, and a row arrived at {newest:%Y-%m-%d %H:%M:%S}"
+        finding = f"the database's clock went back: {moments}"
         return Check("clock", Outcome.WARN, finding, "keep the database's clock by NTP; no row is lost by it")
     finding = f"this host and the database differ by {skew.total_seconds():.1f} s"
     if skew <= _SKEW_TO_WATCH:
@@ -209,8 +213,8 @@ def _of_clock(connection: sa.Connection, clock: Callable[[], dt.datetime]) -> Ch
 
 def _of_open_rows(connection: sa.Connection) -> Check:
     now: dt.datetime = connection.execute(sa.select(DatabaseNow())).scalar_one()
-    overdue = sa.and_(logs.c.status == STARTED, logs.c.deadline_at <= now - GRACE, logs.c.log_id.is_not(None))
-    number: int = connection.execute(sa.select(sa.func.count()).select_from(logs).where(overdue)).scalar_one()
+    query = sa.select(logs.c.created_at, logs.c.deadline_at, logs.c.recorded_at).where(may_be_overdue(now))
+    number = sum(due_at(*moments) <= now for moments in connection.execute(query))
     if number == 0:
         return Check("open rows", Outcome.OK, "none is past its deadline")
     finding = f"{number} past their deadline: whoever opened them is gone, slow, or can't reach the database"

@@ -69,28 +69,27 @@ class Claims:
 
         Raises KeyIsHeld; the transaction must be given up then.
         """
-        values = _values(opening, request_hash)
+        values, taken = _values(opening, request_hash), 0
         if opening.attempt > 1:
             taken = self._keep.run(connection, values)
         elif released is not None:
             taken = self._take_over.run(connection, values | {"released": released.log_id})
-        else:
-            try:
-                taken = self._claim.run(connection, values)
-            except sa.exc.IntegrityError:
-                raise KeyIsHeld from None
-        if not taken:
-            raise KeyIsHeld
+        if taken:
+            return
+        # Also where retention has deleted the claim that was to be had: nobody holds the key then.
+        try:
+            self._claim.run(connection, values)
+        except sa.exc.IntegrityError:
+            raise KeyIsHeld from None
 
-    def released(self, connection: sa.Connection, opening: AttemptOpening, request_hash: str | None) -> Holder:
-        """The dispatch that held the key and has released it.
+    def released(self, connection: sa.Connection, opening: AttemptOpening, request_hash: str | None) -> Holder | None:
+        """The dispatch that held the key and has released it; None where its claim was deleted by retention since.
 
         Raises ActionInProgress, DuplicateAction or IdempotencyKeyReused where the key isn't to be had.
         """
         key = Key(*(getattr(opening, name) for name in _KEY))
-        holder = _holder(connection, key)
-        # The key was met a moment ago, and nothing ever takes one away.
-        assert holder is not None
+        if (holder := _holder(connection, key)) is None:
+            return None
         if opening.attempt > 1 and holder.request_hash == request_hash:
             raise ActionInProgress(
                 f"{key} was released and another dispatch took it, see row {holder.log_id}",

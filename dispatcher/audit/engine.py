@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from dispatcher.audit import migrate
 from dispatcher.audit.address import FORM, parse
 from dispatcher.audit.bounds import Patience, options_of, set_up
-from dispatcher.audit.rights import granting, refuse_without_roles
+from dispatcher.audit.rights import granting, lacking, refuse_without_roles
 from dispatcher.audit.trouble import is_on_read_only_file_system, named, reason_of, unusable_path
 from dispatcher.errors import DispatcherError, SourceUnreachable
 
@@ -57,7 +57,8 @@ def open_to_read(url: str) -> sa.Engine:
     with _reaching(engine):
         if engine.dialect.name == "sqlite":
             engine = _file_to_read(engine)
-        problem = migrate.why_unusable(migrate.current(engine))
+        with engine.connect() as connection:
+            problem = migrate.problem_of(connection)
         if problem is not None:
             raise _unreachable(engine.url, problem)
     return engine
@@ -84,6 +85,7 @@ def migrate_database(url: str, *, adopt: bool = False) -> str | None:
         if adopt:
             # What can't be adopted is refused while the file is as another application made it, or isn't there.
             _refuse_unusable_path(engine)
+            _revision(engine)
             migrate.pending_sql(engine, adopt=True)
         _begin_file(engine, adopt=adopt)
         revision = _revision(engine)
@@ -128,6 +130,9 @@ def granted(url: str, role: str, *, dry_run: bool) -> list[str]:
             statements = granting(connection, role)
             for statement in () if dry_run else statements:
                 connection.exec_driver_sql(statement)
+            if not dry_run and engine.dialect.name == "postgresql" and lacking(connection, role):
+                problem = "its role may not give others rights; name the owner with DISPATCHER_ADMIN_DATABASE_URL"
+                raise _unreachable(engine.url, problem)
         engine.dispose()
     return statements
 
@@ -146,6 +151,8 @@ def connect(url: str, patience: Patience | None = None) -> sa.Engine:
     except ModuleNotFoundError as error:
         fix = _DRIVERS.get(parsed.get_backend_name(), "install it")
         raise _unreachable(parsed, f"its driver {error.name} isn't installed; {fix}") from None
+    except (TypeError, ValueError) as error:
+        raise _unreachable(parsed, f"an option of the URL can't be used: {error}") from None
     if engine.dialect.is_async:
         raise _unreachable(parsed, f"{parsed.drivername} is an asynchronous driver; name a synchronous one")
     set_up(engine, patience)
@@ -187,6 +194,8 @@ def _refuse_unusable_path(engine: sa.Engine) -> None:
 
 def _file_to_read(engine: sa.Engine) -> sa.Engine:
     path = Path(str(engine.url.database))
+    if path.is_dir():
+        raise _unreachable(engine.url, str(unusable_path(path)))
     if not path.exists():
         raise _unreachable(
             engine.url, "there is no such file; what dispatches first, or `dispatcher migrate`, makes it"

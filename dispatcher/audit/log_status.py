@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from dispatcher.audit import migrate
 from dispatcher.audit.engine import open_existing
 from dispatcher.audit.gap_file import Gap
-from dispatcher.audit.revision import revision_of
 from dispatcher.audit.spool import Quarantined, Spool, SpoolStatus
 from dispatcher.audit.tables import log_gaps, logs
 from dispatcher.audit.trouble import named, reason_of
@@ -60,7 +59,7 @@ def _database_status(url: str) -> DatabaseStatus:
     in_gaps = sa.select(sa.func.count(), sa.func.sum(log_gaps.c.dispatches))
     try:
         with engine.connect() as connection:
-            if (problem := migrate.why_unusable(revision_of(connection))) is not None:
+            if (problem := migrate.problem_of(connection)) is not None:
                 return DatabaseStatus(database=named(engine.url), problem=problem, rows={})
             rows = {status: int(count) for status, count in connection.execute(by_status)}
             gaps, dispatches = connection.execute(in_gaps).one()

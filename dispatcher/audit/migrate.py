@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dispatcher.audit import append_only, installed
 from dispatcher.audit.adoption import TELLS_CASES_APART, OtherTable, names_of_log, other_table, refuse_unfit
-from dispatcher.audit.revision import renaming, revision_of
+from dispatcher.audit.revision import VERSION_TABLE, renaming, revision_of
 from dispatcher.audit.tables import logs
 from dispatcher.audit.trial import open_and_end, taken_for_the_same
 from dispatcher.audit.trouble import is_denied, reason_of
@@ -19,6 +19,8 @@ from dispatcher.errors import InvalidAdoption
 
 _LOCK_NUMBER = 0x6469737061746368
 _LOCK_WAIT_S = 600
+_OF_ANOTHER = f"it has a table {logs.name} of another application"
+_ADOPT = "name another database, or let the log be kept in that table: dispatcher migrate --adopt --dry-run"
 
 
 class Unmigrated(Exception):
@@ -45,6 +47,14 @@ def why_unusable(revision: str | None) -> str | None:
     return None if revision == head() else f"its schema {revision} is an older one; run `dispatcher migrate`"
 
 
+def problem_of(connection: sa.Connection) -> str | None:
+    """What is wrong with a connection's database, and the fix; None for one whose log can be used."""
+    revision = revision_of(connection)
+    if revision is None and other_table(connection) is not None:
+        return f"{_OF_ANOTHER}; {_ADOPT}"
+    return why_unusable(revision)
+
+
 def current(engine: sa.Engine) -> str | None:
     """The revision a database is at; None where it was never migrated. Never creates a file."""
     if _is_missing_file(engine):
@@ -67,6 +77,7 @@ def upgrade(engine: sa.Engine, *, adopt: bool = False) -> None:
         _refuse_misunderstanding(revision, other, adopt=adopt)
         if revision == head():
             return
+        _refuse_forgotten_revision(connection, revision, other)
         if other is not None:
             refuse_unfit(connection, other)
         _run(connection, append_only.removing(engine.dialect.name))
@@ -120,6 +131,7 @@ def pending_sql(engine: sa.Engine, *, adopt: bool = False) -> str:
         dialect = engine.dialect.name
         if revision == head():
             return _whole_script(dialect, revision, "") if _amiss(connection) else ""
+        _refuse_forgotten_revision(connection, revision, other)
         if other is not None:
             refuse_unfit(connection, other)
         names, renamed = names_of_log(connection), _script(renaming(connection), dialect)
@@ -135,13 +147,20 @@ def refuse_other_table(connection: sa.Connection) -> None:
 
 def _refuse_misunderstanding(revision: str | None, other: OtherTable | None, *, adopt: bool) -> None:
     if other is not None and revision is None and not adopt:
-        raise Unmigrated(
-            f"it has a table {logs.name} of another application; name another database, or let the log be kept in that "
-            "table: dispatcher migrate --adopt --dry-run"
-        )
+        raise Unmigrated(f"{_OF_ANOTHER}; {_ADOPT}")
     if other is None and adopt:
         problem = f"there is no table {logs.name} of another application; leave --adopt out"
         raise InvalidAdoption("the database", [problem])
+
+
+def _refuse_forgotten_revision(connection: sa.Connection, revision: str | None, other: OtherTable | None) -> None:
+    """Raise Unmigrated for the tables of a log without a word of their schema, such as a copy that left that out."""
+    # On MariaDB and MySQL a first migration that was interrupted leaves such tables, and goes on.
+    is_left_out = revision is None and other is None and connection.dialect.name in {"sqlite", "postgresql"}
+    if is_left_out and sa.inspect(connection).has_table(logs.name):
+        raise Unmigrated(
+            f"it has the tables of a log, and {VERSION_TABLE} doesn't say of which schema; bring that table back, too"
+        )
 
 
 def _refuse_unwritable(connection: sa.Connection) -> None:

@@ -15,7 +15,8 @@ from dispatcher.audit.evidence import Evidence
 from dispatcher.audit.moment import DatabaseNow
 from dispatcher.audit.statement import STARTED
 from dispatcher.audit.tables import adjustments, calls, conversations, idempotency_keys, logs, results
-from dispatcher.audit.trouble import reaching
+from dispatcher.audit.trouble import is_denied, named, reaching, reason_of
+from dispatcher.errors import SourceUnreachable
 
 AT_ONCE = 500
 """How many rows of a table are deleted in one transaction, and the rest of their conversations with them."""
@@ -174,7 +175,13 @@ class Retention:
     @contextmanager
     def _deleting(self) -> Iterator[sa.Connection]:
         with reaching(self._engine), self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            except sa.exc.DBAPIError as error:
+                if not is_denied(error):
+                    raise
+                why = f"{reason_of(error, self._engine.url)}; name a role that may with DISPATCHER_ADMIN_DATABASE_URL"
+                raise SourceUnreachable(f"{named(self._engine.url)} can't be used: {why}") from None
 
 
 def _expired(connection: sa.Connection, now: dt.datetime) -> dict[str, int]:

@@ -96,27 +96,36 @@ def _standing_in_postgresql(connection: sa.Connection) -> Standing:
         "SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user"
     ).one()
     too_much = ["it is a superuser"] if is_superuser else []
-    owned, taken, lacks = [], [], []
+    owned, taken = [], []
     owner = sa.text("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(:name)")
-    may = sa.text("SELECT has_table_privilege(:name, :right)")
-    for table, rights in _OF_SERVING.items():
+    for table in _OF_SERVING:
         if not is_superuser and connection.execute(owner, {"name": table}).scalar():
             owned.append(table)
-        for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "TRIGGER"):
-            held = connection.execute(may, {"name": table, "right": right}).scalar()
-            if right in {"DELETE", "TRUNCATE", "TRIGGER"} and held and _is_kept(table):
-                taken.append(f"{right} on {table}")
-            if right in rights and not held:
-                lacks.append(f"{right} on {table}")
-    lacks += [f"UPDATE of {name} on {logs.name}" for name in TOLD if not _may_update(connection, name)]
+        if _is_kept(table):
+            dangerous = ("DELETE", "TRUNCATE", "TRIGGER")
+            taken += [f"{right} on {table}" for right in dangerous if _may(connection, role, right, table)]
     too_much += [f"it owns {', '.join(owned)}"] if owned else []
     too_much += [f"it has {', '.join(taken)}"] if taken and not owned and not is_superuser else []
-    return Standing(role=str(role), too_much=tuple(too_much), lacks=tuple(lacks))
+    return Standing(role=str(role), too_much=tuple(too_much), lacks=lacking(connection, role))
 
 
-def _may_update(connection: sa.Connection, column: str) -> bool:
-    may = sa.text("SELECT has_column_privilege(:name, :column, 'UPDATE')")
-    return bool(connection.execute(may, {"name": logs.name, "column": column}).scalar())
+def lacking(connection: sa.Connection, role: str) -> tuple[str, ...]:
+    """What a role of PostgreSQL lacks for serving, in words; that database only warns where nothing is granted."""
+    lacks = [
+        f"{right} on {table}"
+        for table, rights in _OF_SERVING.items()
+        for right in rights
+        if "(" not in right and not _may(connection, role, right, table)
+    ]
+    update = sa.text("SELECT has_column_privilege(:role, :name, :column, 'UPDATE')")
+    of_role = {"role": role, "name": logs.name}
+    untold = [name for name in TOLD if not connection.execute(update, of_role | {"column": name}).scalar()]
+    return tuple(lacks + [f"UPDATE of {name} on {logs.name}" for name in untold])
+
+
+def _may(connection: sa.Connection, role: str, right: str, table: str) -> bool:
+    may = sa.text("SELECT has_table_privilege(:role, :name, :right)")
+    return bool(connection.execute(may, {"role": role, "name": table, "right": right}).scalar())
 
 
 def _standing_in_mysql(connection: sa.Connection) -> Standing:

@@ -43,7 +43,7 @@ class Sweeper:
     """Finds open rows that are overdue and gives them up; each for itself, so that it may be stopped at any time.
 
     Only the database's clock counts: a row is overdue when the time between its creation and its deadline, and
-    `conversation.GRACE`, have passed since its deadline and since it arrived there, whatever its own host's clock says.
+    `conversation.GRACE`, have passed since it arrived there, whatever its own host's clock says.
     Of several sweepers one gives a row up. All methods raise LogUnavailable.
     """
 
@@ -59,13 +59,13 @@ class Sweeper:
         self._calls = Statement(sa.insert(calls), CALL_COLUMNS, dialect)
 
     def count(self) -> int:
-        """How many open rows there are whose deadline is over: all that `overdue` looks at."""
+        """How many open rows there are that may be overdue: all that `overdue` looks at."""
         now = self._now()
-        query = sa.select(sa.func.count()).select_from(logs).where(_is_over(now))
+        query = sa.select(sa.func.count()).select_from(logs).where(may_be_overdue(now))
         return self._run(lambda connection: connection.execute(query).scalar_one())
 
     def overdue(self) -> Iterator[list[OpenRow]]:
-        """The overdue rows, the longest due first, in pages of at most `ROWS_AT_ONCE`."""
+        """The overdue rows, in the order of their deadlines, in pages of at most `ROWS_AT_ONCE`."""
         now = self._now()
         last: tuple[dt.datetime, str] | None = None
         while found := self._page(now, last):
@@ -98,7 +98,7 @@ class Sweeper:
         return self._run(lambda connection: connection.execute(sa.select(DatabaseNow())).scalar_one())
 
     def _page(self, now: dt.datetime, last: tuple[dt.datetime, str] | None) -> Sequence[sa.Row[Any]]:
-        page = next_page(_OF_THE_ROW, _is_over(now), logs.c.deadline_at, last, ROWS_AT_ONCE)
+        page = next_page(_OF_THE_ROW, may_be_overdue(now), logs.c.deadline_at, last, ROWS_AT_ONCE)
         return self._run(lambda connection: connection.execute(page).all())
 
     def _run(self, work: Callable[[sa.Connection], T]) -> T:
@@ -132,15 +132,21 @@ def in_its_session(row: OpenRow | CostlessRow, session_id: str) -> sa.ColumnElem
     return sa.and_(*same, logs.c.session_id == session_id)
 
 
-def _is_over(now: dt.datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(logs.c.status == STARTED, logs.c.deadline_at <= now - GRACE, logs.c.log_id.is_not(None))
+def may_be_overdue(now: dt.datetime) -> sa.ColumnElement[bool]:
+    """Open rows whose deadline is over, and those of a host whose clock was ahead: theirs may never be."""
+    over = sa.or_(logs.c.deadline_at <= now - GRACE, logs.c.created_at > logs.c.recorded_at)
+    return sa.and_(logs.c.status == STARTED, logs.c.deadline_at.is_not(None), over, logs.c.log_id.is_not(None))
+
+
+def due_at(created_at: dt.datetime, deadline_at: dt.datetime, recorded_at: dt.datetime) -> dt.datetime:
+    """When a row must have been ended, by the database's clock: the time that its attempt had, from its arrival."""
+    return recorded_at + (deadline_at - created_at) + GRACE
 
 
 def _open_row(row: sa.Row[Any], now: dt.datetime) -> OpenRow:
     values = {name: getattr(row, name) for name in _OF_THE_ROW if name not in {"origin", "deadline_at", "recorded_at"}}
-    # A host whose clock is behind states a deadline that is over when the row arrives.
-    due_at = max(row.deadline_at, row.recorded_at + (row.deadline_at - row.created_at)) + GRACE
-    return OpenRow(**values, origin=Origin(row.origin), overdue=now - due_at)
+    due = due_at(row.created_at, row.deadline_at, row.recorded_at)
+    return OpenRow(**values, origin=Origin(row.origin), overdue=now - due)
 
 
 def _sum(figures: Sequence[int | None]) -> int | None:

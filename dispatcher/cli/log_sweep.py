@@ -18,7 +18,7 @@ _MOST_SHOWN = 50
 
 @click.command("sweep")
 @click.option(
-    "--days", default=30, show_default=True, type=click.IntRange(1), help="Look at sessions of so many last days."
+    "--days", default=30, show_default=True, type=click.IntRange(1, 3_650), help="Look at sessions of the last days."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be given up, stopped and archived; touch nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from dispatcher.document.tree import Path
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_LONGEST = dt.timedelta(days=36_525)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LARGEST = Decimal(10) ** 15
 _MOST_DECIMALS = 30
+_DIRECTION_MARKS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 class Contradictions(ValueError):
@@ -55,7 +58,11 @@ def _duration(value: object) -> object:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a duration: write a whole number and s, m, h or d, such as 24h or 7d")
-    return dt.timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    span = dt.timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    if span > _LONGEST:
+        # It would lead out of the calendar.
+        raise ValueError(f"{value} is longer than a century")
+    return span
 
 
 def _date(value: object) -> object:
@@ -65,6 +72,21 @@ def _date(value: object) -> object:
         with suppress(ValueError):
             return dt.date.fromisoformat(value)
     raise ValueError(f"{value!r} is not a date: write YYYY-MM-DD")
+
+
+def _shown(value: str) -> str:
+    """A text without what a terminal obeys, or what makes a page show words in another order than they are written."""
+    hidden = next((each for each in value if each != "\n" and unicodedata.category(each) == "Cc"), None)
+    hidden = hidden or next((each for each in value if unicodedata.bidirectional(each) in _DIRECTION_MARKS), None)
+    if hidden is not None:
+        raise ValueError(f"holds the invisible character U+{ord(hidden):04X}: leave it out")
+    return value
+
+
+def _line(value: str) -> str:
+    if "\n" in value:
+        raise ValueError("is several lines: write one")
+    return value
 
 
 def as_tuple(value: object) -> object:
@@ -80,6 +102,8 @@ Duration = Annotated[
     PlainSerializer(lambda span: int(span.total_seconds()), return_type=int),
 ]
 Date = Annotated[dt.date, BeforeValidator(_date)]
+Text = Annotated[str, Field(min_length=1), AfterValidator(_shown)]
+Line = Annotated[Text, AfterValidator(_line)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,119}$")]
 
 

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from attempts import BEGAN, an_ending, an_opening
 from log_contract import rows
+from road import road_to
 
 from dispatcher.audit import migrate
 from dispatcher.audit.connections import Connections, transaction
@@ -97,6 +98,19 @@ def test_a_server_that_is_not_there_and_one_that_does_not_know_the_user_or_the_d
     assert "can't be used: " in refusal(nowhere)
     assert "can't be used: " in refusal(url.set(username="ada", password="s3cret"))
     assert "nobodys" in refusal(url.set(database="nobodys"))
+
+
+@pytest.mark.parametrize("server_url", ["mariadb"], indirect=True)
+def test_a_server_that_never_greets_is_told_also_to_who_may_ask_for_what_takes_its_time(server_url: str) -> None:
+    url = sa.make_url(server_url).update_query_dict({"connect_timeout": "1"})
+    with road_to(url.render_as_string(hide_password=False)) as (road, beginning):
+        road.swallow()
+        assert "can't be used: " in refusal(beginning)
+        road.let_through()
+        engine = open_engine(beginning)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT sleep(1.5)")
+        engine.dispose()
 
 
 async def test_a_user_without_the_right_to_write_is_one_clear_error(as_ada: sa.URL, engine: sa.Engine) -> None:

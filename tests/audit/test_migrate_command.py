@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from dispatcher.audit.engine import connect, open_engine
 from dispatcher.audit.migrate import head
+from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.cli.migrate import migrate
 from dispatcher.errors import InvalidAdoption, InvalidSettings, SourceUnreachable
 
@@ -77,6 +78,42 @@ def test_another_applications_table_is_adopted_where_that_is_asked_for(file: Pat
     engine.dispose()
 
 
+@pytest.mark.parametrize("adopted", [True, False])
+@pytest.mark.parametrize("arguments", [("--adopt",), ("--adopt", "--dry-run")])
+def test_a_newer_schema_is_named_also_to_who_would_adopt(
+    file: Path, arguments: tuple[str, ...], *, adopted: bool
+) -> None:
+    file.parent.mkdir()
+    engine = connect(f"sqlite:///{file}")
+    if adopted:
+        laravel_table.make(engine)
+    assert _run(*(("--adopt",) if adopted else ())).exit_code == 0
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    engine.dispose()
+    refused = _run(*arguments).exception
+    assert isinstance(refused, SourceUnreachable)
+    assert "its schema 9999 is newer than this program" in str(refused)
+
+
+@pytest.mark.parametrize("any_bare_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_tables_whose_schema_nothing_tells_are_left_as_they_are(
+    any_bare_url: str, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a copy of the log's tables leaves them, which left the one out that says of which schema they are."""
+    monkeypatch.setenv("DISPATCHER_DATABASE_URL", any_bare_url)
+    assert _run().exit_code == 0
+    engine = connect(any_bare_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+    refused = _run(*arguments).exception
+    assert isinstance(refused, SourceUnreachable)
+    assert f"{VERSION_TABLE} doesn't say of which schema; bring that table back" in str(refused)
+    assert not sa.inspect(engine).has_table(VERSION_TABLE)
+    engine.dispose()
+
+
 def test_what_cannot_be_adopted_is_one_clear_error(file: Path) -> None:
     assert isinstance(_run("--adopt").exception, InvalidAdoption)
 
@@ -123,3 +160,25 @@ def test_the_owner_migrates_and_another_role_serves(
     open_engine(url).dispose()
     monkeypatch.delenv("DISPATCHER_ADMIN_DATABASE_URL")
     assert _run().output == f"the schema is at {head()} already; nothing to do\n"
+
+
+@pytest.mark.parametrize("any_bare_url", ["postgresql", "mariadb"], indirect=True)
+def test_who_does_not_own_the_tables_gives_nobody_rights_and_is_told_so(
+    any_bare_url: str, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL itself only warns."""
+    monkeypatch.setenv("DISPATCHER_DATABASE_URL", any_bare_url)
+    assert _run("--grant-to", serving).exit_code == 0
+    engine = connect(any_bare_url).execution_options(isolation_level="AUTOCOMMIT")
+    other = "other" if engine.dialect.name == "postgresql" else "other@localhost"
+    with engine.connect() as connection:
+        kind = "ROLE" if other == "other" else "USER"
+        connection.exec_driver_sql(f"CREATE {kind} {other}")
+        url = sa.make_url(any_bare_url).set(username="served").render_as_string(hide_password=False)
+        monkeypatch.setenv("DISPATCHER_DATABASE_URL", url)
+        try:
+            refused = _run("--grant-to", other).exception
+        finally:
+            connection.exec_driver_sql(f"DROP {kind} {other}")
+    engine.dispose()
+    assert isinstance(refused, SourceUnreachable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from dispatcher.audit.engine import granted, migrate_database, open_engine
 from dispatcher.audit.flag_changes import FlagChanges
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Kept, Origin, Room
+from dispatcher.audit.retention import Retention, RetentionRule
 from dispatcher.audit.revision import VERSION_TABLE
 from dispatcher.audit.rights import granting, standing
 from dispatcher.audit.tables import conversations, logs
@@ -97,6 +99,18 @@ async def test_what_was_logged_is_out_of_its_reach(serving: sa.Engine) -> None:
         with serving.connect() as connection, pytest.raises(sa.exc.DBAPIError, match=r"(?i)denied"):
             connection.execute(sa.update(logs).values({column: logs.c[column]}))
     assert rows(serving) == before
+
+
+async def test_what_is_too_old_it_may_not_delete_and_is_told_which_setting_names_who_may(serving: sa.Engine) -> None:
+    log = Log(serving)
+    await log.open(opening := an_opening(created_at=BEGAN - dt.timedelta(days=99)))
+    await log.close(opening.log_id, an_ending(), [a_call()])
+    log.shutdown()
+    rule = RetentionRule(feature="agent_research", keep_rows=dt.timedelta(days=32), evidence=lambda _: ())
+    with pytest.raises(SourceUnreachable, match="name a role that may with DISPATCHER_ADMIN_DATABASE_URL") as refused:
+        Retention(serving).apply(rule, dry_run=False, on_progress=lambda _done: None)
+    assert str(refused.value).count("\n") == 0
+    assert len(rows(serving)) == 1
 
 
 def test_its_standing_is_that_it_has_what_it_needs_and_no_more(serving: sa.Engine) -> None:

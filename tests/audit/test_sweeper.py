@@ -16,7 +16,6 @@ from log_contract import rows
 from open_rows import HOUR, ended_as, held_key, left_open, many_left_open, now_of
 
 from dispatcher.action.observation import Status, Usage, UsageQuality
-from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.owner import Life
 from dispatcher.audit.record import Kept, Origin, Room
@@ -30,10 +29,8 @@ UNKNOWN = SweptEnding(usage_unavailable_reason="owner_gone")
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 @pytest.fixture
@@ -67,6 +64,19 @@ def test_a_host_whose_clock_is_behind_has_its_whole_deadline_from_when_its_row_a
 ) -> None:
     left_open(engine, recorded_at=now_of(engine) - dt.timedelta(minutes=10))
     assert overdue(sweeper) == []
+
+
+def test_a_host_whose_clock_was_ahead_has_its_deadline_from_when_its_row_arrived_and_no_longer(
+    sweeper: Sweeper, engine: sa.Engine
+) -> None:
+    ahead = now_of(engine) + 8000 * HOUR
+    stated = {"created_at": ahead, "deadline_at": ahead + HOUR}
+    late = left_open(engine, recorded_at=now_of(engine) - 2 * HOUR, **stated)
+    left_open(engine, recorded_at=now_of(engine) - HOUR / 2, **stated)
+    (row,) = overdue(sweeper)
+    assert row.log_id == late
+    assert HOUR - 2 * dt.timedelta(minutes=1) <= row.overdue <= HOUR
+    assert sweeper.count() == 2
 
 
 @pytest.mark.parametrize("moment", ["1999-01-01", "2199-01-01"])

@@ -90,6 +90,12 @@ def noted(engine: sa.Engine, revision: str) -> str:
         ("postgresql+psycopg://ada:s3cret@127.0.0.1:1/name", "127.0.0.1:1/name can't be used: "),
         ("mariadb+pymysql://ada:s3cret@127.0.0.1:1/name", "127.0.0.1:1/name can't be used: "),
         ("postgresql+psycopg://ada:s3cret@nowhere.invalid/name", "nowhere.invalid/name can't be used: "),
+        ("mariadb+pymysql://ada:s3cret@127.0.0.1:1/name?unheard_of=1", "1/name can't be used: its host, or an option"),
+        (
+            "mariadb+pymysql://ada:s3cret@127.0.0.1:1/name?read_timeout=soon",
+            "1/name can't be used: an option of the URL",
+        ),
+        (f"postgresql+psycopg://ada:s3cret@{'n' * 64}.invalid/name", "/name can't be used: its host, or an option"),
         ("sqlite:////proc/nothing/log.db", "/proc/nothing/log.db can't be used: "),
         ("sqlite:///", "a log in memory would not outlive its process"),
     ],

@@ -179,8 +179,16 @@ def test_rows_past_their_deadline_are_counted(engine: sa.Engine) -> None:
         execute(
             engine, sa.insert(logs).values({"deadline_at": now() - dt.timedelta(hours=1), "created_at": now()} | row)
         )
+    ahead, hour = now() + dt.timedelta(days=365), dt.timedelta(hours=1)
+    of_a_wrong_clock = {
+        "log_id": "4",
+        "created_at": ahead,
+        "deadline_at": ahead + hour,
+        "recorded_at": now() - 2 * hour,
+    }
+    execute(engine, sa.insert(logs).values(ROW | of_a_wrong_clock))
     check = checked(engine)["open rows"]
-    assert (check.outcome, check.finding.partition(" ")[0]) == ("warn", "1")
+    assert (check.outcome, check.finding.partition(" ")[0]) == ("warn", "2")
     assert "dispatcher logs sweep" in str(check.fix)
 
 

@@ -84,7 +84,12 @@ def test_the_policy_says_how_long_rows_are_kept_and_a_dry_run_deletes_nothing(re
 
 
 @pytest.mark.parametrize(
-    ("span", "words"), [("31d", "so 32d at least"), ("soon", "write a whole number and s, m, h or d")]
+    ("span", "words"),
+    [
+        ("31d", "so 32d at least"),
+        ("soon", "write a whole number and s, m, h or d"),
+        ("900000d", "longer than a century"),
+    ],
 )
 def test_a_span_that_cannot_be_kept_is_refused_before_anything_is_deleted(
     retention, engine, live_settings, span, words

@@ -48,3 +48,10 @@ def test_a_table_is_never_longer_than_a_page_or_two(engine, capsys):
 def test_a_log_with_nothing_to_sweep_says_so(engine, capsys):
     run(["logs", "sweep"])
     assert capsys.readouterr().out == "0 rows were given up for lost\n"
+
+
+@pytest.mark.parametrize("days", ["0", "99999999999"])
+def test_days_that_no_calendar_has_are_a_usage_error(engine, capsys, days):
+    left_open(engine)
+    assert run(["logs", "sweep", "--days", days]) == 2
+    assert "--days" in capsys.readouterr().err

@@ -106,6 +106,27 @@ def test_another_schema_is_one_clear_error_and_is_left_as_it_is(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("verb", NEED_A_LOG)
+def test_a_table_of_another_application_is_named_with_what_may_be_done(cli: Cli, tmp_path: Path, verb: str) -> None:
+    (tmp_path / "log").mkdir()
+    engine = connect(f"sqlite:///{tmp_path}/log/dispatcher.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE ai_outbound_logs (id INTEGER PRIMARY KEY)")
+    engine.dispose()
+    before = contents(tmp_path)
+    code, _, err = cli(spoken(verb))
+    assert (code, err.count("\n"), "migrate --adopt --dry-run" in err) == (5, 1, True)
+    assert "migrate --adopt --dry-run" in cli("logs status")[1]
+    assert "migrate --adopt --dry-run" in cli("doctor")[1]
+    assert contents(tmp_path) == before
+
+
+def test_a_directory_is_no_log(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "log" / "dispatcher.db").mkdir(parents=True)
+    code, _, err = cli("logs summary")
+    assert (code, err.count("\n"), "it is a directory; name a file in it" in err) == (5, 1, True)
+
+
 def test_the_status_says_what_is_wrong_with_the_schema(cli: Cli, tmp_path: Path) -> None:
     at_revision(f"sqlite:///{tmp_path}/log/dispatcher.db", "0003")
     code, out, _ = cli("logs status")

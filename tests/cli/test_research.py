@@ -12,11 +12,7 @@ URL = "https://github.com/example/checkout"
 
 
 @pytest.fixture
-def research(live_settings, live_simulator, checkout, monkeypatch, capsys):
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", live_simulator.base_url)
-    monkeypatch.setenv("DISPATCHER_DATABASE_URL", live_settings.database_url.get_secret_value())
-    monkeypatch.setenv("DISPATCHER_POLICIES_DIR", str(live_settings.policies_dir))
-
+def research(live_environment, checkout, capsys):
     def carry_out(question, *options, tenant="umbrella"):
         capsys.readouterr()
         where = ["--tenant", tenant, "--repository", str(checkout), "--github-url", URL]

@@ -86,11 +86,16 @@ def test_a_positive_number_is_above_zero(value: object) -> None:
         ("15m", dt.timedelta(minutes=15)),
         ("24h", dt.timedelta(days=1)),
         ("7d", dt.timedelta(days=7)),
-        ("999999d", dt.timedelta(days=999_999)),
+        ("36525d", dt.timedelta(days=36_525)),
     ],
 )
 def test_a_duration_is_a_whole_number_and_a_unit(text: str, span: dt.timedelta) -> None:
     assert span == read(Duration, text)
+
+
+@pytest.mark.parametrize("text", ["36526d", "999999d", "999999h"])
+def test_what_would_lead_out_of_the_calendar_is_no_duration(text: str) -> None:
+    assert refusal(Duration, text) == f"{text} is longer than a century"
 
 
 @pytest.mark.parametrize(
