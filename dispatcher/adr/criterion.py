@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from dispatcher.adr.baseline import Baseline, Source
 from dispatcher.adr.measure import Measure
-from dispatcher.document.notation import Contradictions, Positive, Strict, plain
+from dispatcher.document.notation import Contradictions, Positive, Strict, Text, plain
 
 __all__ = ["Baseline", "Bound", "Criterion", "Measure", "Severity", "Source"]
 
@@ -66,7 +66,7 @@ class Criterion(Strict):
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$")]
-    says: Annotated[str, Field(min_length=1)]
+    says: Text
     severity: Annotated[Severity, Field(strict=False)]
     measure: Annotated[Measure, Field(strict=False)]
     aggregate: Annotated[str, Field(pattern=r"^(mean|rate|p[1-9][0-9]?)$")]
@@ -118,7 +118,9 @@ class Criterion(Strict):
         form, baseline = self.bound.form, self.baseline
         if baseline is None:
             if form != "value":
-                yield f"{form} is a multiple of something measured: name its baseline, and its source"
+                measured = "production-telemetry, spike or theoretical"
+                known = measured if form == "times_baseline" else "concurrent-control"
+                yield f"{form} is a multiple of something measured: name its baseline, and its source: {known}"
             return
         concurrent = baseline.source is Source.CONCURRENT_CONTROL
         if (form == "times_control") != concurrent:

@@ -15,7 +15,7 @@ from dispatcher.adr.corrections import correction_problems
 from dispatcher.adr.document import Acceptance, Record
 from dispatcher.adr.passages import Form
 from dispatcher.adr.prose import prose_problems
-from dispatcher.adr.relations import outdated_baselines, supersession_problems
+from dispatcher.adr.relations import copied_criteria, outdated_baselines, supersession_problems
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.adr.vacuous import gate_problem, worthless_problem
 from dispatcher.document.tree import Problem
@@ -37,6 +37,7 @@ def problems(record: Record, around: Surroundings) -> list[Problem]:
         found += [*_future(record, around), *_missing_sections(record), *claim_problems(record)]
         found += outdated_baselines(record, around.records)
         if record.acceptance is not None:
+            found += copied_criteria(record, around.records)
             found += [*_single_option(record), *_acceptance_problems(record, record.acceptance, around)]
     return sorted(set(found))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from dispatcher.adr.document import Acceptance, Places, Record, Status
 from dispatcher.adr.markdown import Fence, Markdown, take_apart
-from dispatcher.document.notation import Date, Strict
+from dispatcher.document.notation import Date, Line, Strict
 from dispatcher.document.reading import problems_of, text_of
 from dispatcher.document.tree import Path as Place
 from dispatcher.document.tree import Problem, read_tree
@@ -20,6 +20,7 @@ from dispatcher.errors import InvalidRecord
 BLOCK_INFO = "yaml acceptance"
 _LIKE_A_BLOCK = re.compile(r"^(criteria|candidate|looks)\s*:", re.MULTILINE)
 _OUT_OF_SIGHT = re.compile(r"^[\s>]*(criteria|candidate|looks|traffic|unit|assignment)\s*:\s*(?:\{.*)?$")
+_A_CRITERION = re.compile(r"criteria\[(\d+)\]: (.*)", re.DOTALL)
 _FEWEST_KEYS = 3
 
 Lines = Mapping[Place, int]
@@ -37,10 +38,10 @@ class FrontMatter(Strict):
     """
 
     id: RecordId
-    title: Annotated[str, Field(min_length=1)]
+    title: Line
     status: Annotated[Status, Field(strict=False)]
     date: Date
-    deciders: Annotated[list[str], Field(min_length=1)]
+    deciders: Annotated[list[Line], Field(min_length=1)]
     supersedes: list[RecordId] = Field(default_factory=list)
     superseded_by: RecordId | None = None
     acceptance: Literal["none"] | None = None
@@ -179,8 +180,19 @@ def _acceptance(parts: Markdown, front: FrontMatter | None, problems: list[Probl
     try:
         return Acceptance.model_validate(tree.value), tree.lines
     except ValidationError as error:
-        problems += problems_of(error, tree)
+        problems += [_by_id(problem, tree.value) for problem in problems_of(error, tree)]
         return None, {}
+
+
+def _by_id(problem: Problem, block: Any) -> Problem:
+    """A problem of a criterion as a whole, which people know by its id and not by its place."""
+    match = _A_CRITERION.match(problem.text)
+    if match is None:
+        return problem
+    criterion = block["criteria"][int(match[1])]
+    name = criterion.get("id") if isinstance(criterion, dict) else None
+    known = isinstance(name, str) and re.fullmatch(r"[\w.-]+", name)
+    return Problem(problem.line, f"{name}: {match[2]}") if known else problem
 
 
 def _only_block(parts: Markdown, problems: list[Problem]) -> Fence | None:

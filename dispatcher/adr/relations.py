@@ -55,6 +55,18 @@ def outdated_baselines(record: Record, others: Mapping[str, Record]) -> Iterator
                     )
 
 
+def copied_criteria(record: Record, others: Mapping[str, Record]) -> Iterator[Problem]:
+    """Where a record states the very criteria of an earlier one, so that their alpha would be spent a second time."""
+    for other in others.values():
+        earlier = (other.date, other.id) < (record.date, record.id)
+        if earlier and other.block_hash is not None and other.block_hash == record.block_hash:
+            yield Problem(
+                record.places.of("criteria"),
+                f"states the very criteria of {other.id}: judged twice, they would be wrong twice as often; start the "
+                f"clock of {other.id} anew (`dispatcher adr register {other.id} --again`), or state what is judged now",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class _Quantity:
     """What a baseline is the value of."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 
-from dispatcher.adr.criterion import Source
+from dispatcher.adr.criterion import Measure, Source
 from dispatcher.adr.document import Acceptance, Record
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
@@ -16,7 +17,8 @@ _NOTHING: Mapping[str, Record] = MappingProxyType({})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """`deadlines` are those of the registered variants; `grace` is how long after its deadline the sweeper leaves an
-    attempt alone; `records` are all readable ones by id.
+    attempt alone; `caps` are the most of a measure, in its unit, that one attempt of a variant may take, by measure and
+    variant; `records` are all readable ones by id.
 
     `features_with_rows` have production rows in the log, which `log_was_read` says was looked at; `pinnable_features`
     have a source in the policies, and `sources` are the names of these, None where there is no file. `today` is the day
@@ -25,6 +27,7 @@ class Surroundings:
 
     deadlines: Mapping[str, dt.timedelta]
     grace: dt.timedelta
+    caps: Mapping[tuple[Measure, str], Decimal] = field(default_factory=dict)
     records: Mapping[str, Record] = field(default_factory=lambda: _NOTHING)
     features_with_rows: frozenset[str] = frozenset()
     pinnable_features: frozenset[str] = frozenset()

@@ -63,6 +63,12 @@ def vacuity_problems(criterion: Criterion, record: Record, around: Surroundings)
     if criterion.limit is not None and criterion.measure.is_duration:
         yield from _beyond_deadline(criterion.limit, block, around)
         yield from _beyond_production(criterion, criterion.limit, block, around)
+    cap = around.caps.get((criterion.measure, block.candidate.variant))
+    if criterion.limit is not None and cap is not None and criterion.limit >= cap:
+        yield (
+            f"is vacuous: no attempt may take {plain(criterion.limit)} {criterion.measure.unit}, since the cap of "
+            f"{block.candidate.variant} is {plain(cap)}: state what one within its cap could miss"
+        )
 
 
 def _lets_most_through(criterion: Criterion) -> Iterator[str]:

@@ -63,13 +63,16 @@ def list_records(*, as_json: bool) -> int:
     show_default=True,
     help="Rows of which origin are evidence.",
 )
+@click.option(
+    "--again", is_flag=True, help="Start anew although nothing has changed, where the evidence so far can't be used."
+)
 @click.option("--dry-run", is_flag=True, help="Check the record and say what would be registered; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the registration as JSON.")
-def register_record(record: str, origin: str, *, dry_run: bool, as_json: bool) -> None:
+def register_record(record: str, origin: str, *, again: bool, dry_run: bool, as_json: bool) -> None:
     """Start the clock of RECORD (such as KD-0650): from now on, never earlier, its rows are evidence.
 
     A record that nothing has changed of since it was registered stays as it is. A changed one, or a changed candidate,
-    starts again in the next epoch.
+    starts again in the next epoch, whose part of alpha is smaller; so does every one with --again.
     """
     import datetime as dt
 
@@ -86,7 +89,8 @@ def register_record(record: str, origin: str, *, dry_run: bool, as_json: bool) -
     candidate = candidate_of(found, settings, Policies.load(settings.policies_dir))
     engine = (read_database if dry_run else open_database)(settings)
     try:
-        done = (plan if dry_run else register)(found, candidate, Origin(origin), dt.datetime.now(dt.UTC), engine)
+        started = plan if dry_run else register
+        done = started(found, candidate, Origin(origin), dt.datetime.now(dt.UTC), engine, again=again)
     finally:
         engine.dispose()
     if as_json:

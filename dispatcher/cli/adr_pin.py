@@ -105,9 +105,17 @@ def _document(pin: Pin, files: list[str], dry_run: bool) -> dict[str, Any]:  # n
         "traps": {trap.name: trap.told for trap in pin.traps},
         "sql": pin.sql,
         "sql_sha256": pin.sql_sha256,
+        "as_pinned": _as_pinned(pin),
         "files": files,
         "dry_run": dry_run,
     }
+
+
+def _as_pinned(pin: Pin) -> bool | None:
+    """Whether the source still has what the record states of it; None where nothing is pinned yet."""
+    baseline = pin.criterion.baseline
+    stated = None if baseline is None or baseline.ranks is None else baseline.ranks.sha256
+    return None if stated is None else stated == pin.ranks.sha256
 
 
 def _print(pin: Pin, files: list[str], *, dry_run: bool) -> None:
@@ -124,6 +132,9 @@ def _print(pin: Pin, files: list[str], *, dry_run: bool) -> None:
         click.echo(
             f"  so the limit is {criterion.bound.times_baseline:f} × {pin.value:f} = {limit.normalize():f}{unit}"
         )
+    told = {None: None, True: "as it is pinned", False: "not what is pinned: rows of the source came, went or changed"}
+    if told[_as_pinned(pin)] is not None:
+        click.echo(f"  {told[_as_pinned(pin)]}")
     click.echo(f"  {'would write' if dry_run else 'wrote'} {', '.join(files)}")
     if not dry_run:
         click.echo(f"  next: state the figure, its n and the limit in the sentences of {criterion.id}, then lint")

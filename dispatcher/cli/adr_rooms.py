@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt
+    from decimal import Decimal
 
     from dispatcher.adr.document import Record
+    from dispatcher.adr.measure import Measure
     from dispatcher.adr.surroundings import Surroundings
     from dispatcher.routing.policy import Policies
     from dispatcher.settings import Settings
@@ -39,6 +41,7 @@ def surroundings_of(settings: Settings, policies: Policies) -> tuple[Surrounding
     around = Surroundings(
         deadlines=deadlines_of(policies),
         grace=GRACE,
+        caps=caps_of(policies),
         records={record.id: record for record in records},
         features_with_rows=found,
         pinnable_features=frozenset(source.feature for source in sources.values() if source.feature is not None),
@@ -54,6 +57,17 @@ def deadlines_of(policies: Policies) -> dict[str, dt.timedelta]:
     import datetime as dt
 
     return {name: dt.timedelta(seconds=variant.deadline_s) for name, variant in policies.variants.items()}
+
+
+def caps_of(policies: Policies) -> dict[tuple[Measure, str], Decimal]:
+    """The caps of every registered variant on what a criterion may be about."""
+    from decimal import Decimal
+
+    from dispatcher.adr.measure import Measure
+
+    caps = {(Measure.ITERATIONS, name): Decimal(each.iteration_cap) for name, each in policies.variants.items()}
+    dollars = {name: Decimal(each.cost_cap_nanousd).scaleb(-9) for name, each in policies.variants.items()}
+    return caps | {(Measure.COST, name): cap for name, cap in dollars.items()}
 
 
 def _features_with_rows(settings: Settings, features: set[str]) -> tuple[frozenset[str], str | None]:

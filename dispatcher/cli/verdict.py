@@ -11,12 +11,14 @@ from dispatcher.cli import exit_code_of
 from dispatcher.cli.adr import ORIGINS
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable, Iterator, Sequence
 
     from pydantic import SecretStr
     from sqlalchemy import Engine
 
-    from dispatcher.errors import InvalidSettings
+    from dispatcher.cli.verdict_acts import Wanted
+    from dispatcher.errors import DispatcherError, InvalidRecord, InvalidSettings
     from dispatcher.settings import Settings
     from dispatcher.verdict.judgement.judge import Verdict
 
@@ -77,38 +79,58 @@ def verdict(  # noqa: PLR0913 - one for each option
     several the first of 5, 2, 4, 1, 3, 0. Without it 0 whenever the verdicts were printed and all else that was asked
     for was done. What fails of --act, --append and --reports keeps nothing else from being done and told.
     """
-    import datetime as dt
-    from pathlib import Path
-
     from dispatcher.audit.record import Origin
-    from dispatcher.cli.verdict_acts import Wanted, follow_up, told_of_failure
-    from dispatcher.cli.verdict_choice import chosen_records, moment_of
-    from dispatcher.errors import InvalidSettings
+    from dispatcher.cli.verdict_acts import follow_up, told_of_failure
+    from dispatcher.cli.verdict_choice import chosen_records
     from dispatcher.settings import load_settings
 
-    if act and as_of is not None:
-        raise click.UsageError("--act is about what is true now: leave --as-of out")
-    _refuse_contradictions(candidate, against_itself, verify, acts=append or notify or act or reports is not None)
-    moment = moment_of(as_of, dt.datetime.now(dt.UTC))
+    wanted = _wanted(act=act, append=append, reports=reports, notify=notify)
+    _refuse_contradictions(candidate, against_itself, verify, as_of, wanted)
+    moment = _moment(as_of)
     settings = load_settings()
     if verify is not None:
         return _verified(verify, settings)
     reach = _reach(settings, candidate, shows=candidate is not None or against_itself)
-    folder, webhook = None if reports is None else Path(reports), _webhook() if notify else None
-    if isinstance(webhook, InvalidSettings) and not act:
-        raise webhook
-    wanted = Wanted(act=act, append=append, reports=folder, webhook=webhook)
-    with told_of_failure(webhook), _database(settings, appends=append) as engine:
+    with told_of_failure(wanted.webhook), _database(settings, appends=append) as engine:
         chosen, unreadable = chosen_records(settings.adrs_dir, records)
         verdicts = [reach(record, Origin(origin), moment, engine) for record in chosen]
-        click.echo(_printed(verdicts, as_json=as_json))
-        for error in unreadable:
-            click.echo(f"error: {error}", err=True)
+        # Before anything is printed: no rollback may wait for whoever reads that, or for room on its disk.
         failed = follow_up(settings, engine, verdicts, wanted)
+    click.echo(_printed(verdicts, as_json=as_json))
+    return _exit_code(failed, unreadable, verdicts if gate else None)
+
+
+def _moment(as_of: str | None) -> dt.datetime:
+    import datetime as dt
+
+    from dispatcher.cli.verdict_choice import moment_of
+
+    return moment_of(as_of, dt.datetime.now(dt.UTC))
+
+
+def _exit_code(
+    failed: Sequence[DispatcherError], unreadable: Sequence[InvalidRecord], gating: Sequence[Verdict] | None
+) -> int:
+    """What went wrong, what can't be read, which is said here, and where the verdicts gate, they too."""
+    for error in unreadable:
+        click.echo(f"error: {error}", err=True)
     codes = [exit_code_of(error) for error in failed]
-    if gate:
-        codes += [GATE_CODES[each.outcome] for each in verdicts] + [UNREADABLE] * len(unreadable)
+    if gating is not None:
+        codes += [GATE_CODES[each.outcome] for each in gating] + [UNREADABLE] * len(unreadable)
     return min(codes, key=_PRECEDENCE.index, default=0)
+
+
+def _wanted(*, act: bool, append: bool, reports: str | None, notify: bool) -> Wanted:
+    """Raises InvalidSettings where a message is wanted and its webhook isn't set up, unless a rollback is as well."""
+    from pathlib import Path
+
+    from dispatcher.cli.verdict_acts import Wanted
+    from dispatcher.errors import InvalidSettings
+
+    webhook = _webhook() if notify else None
+    if isinstance(webhook, InvalidSettings) and not act:
+        raise webhook
+    return Wanted(act=act, append=append, reports=None if reports is None else Path(reports), webhook=webhook)
 
 
 def _reach(settings: Settings, candidate: str | None, *, shows: bool) -> Callable[..., Verdict]:
@@ -137,11 +159,19 @@ def _printed(verdicts: Sequence[Verdict], *, as_json: bool) -> str:
     return as_canonical_json(verdicts) if as_json else "\n\n".join(map(as_text, verdicts)).rstrip()
 
 
-def _refuse_contradictions(candidate: str | None, against_itself: bool, verify: str | None, *, acts: bool) -> None:  # noqa: FBT001
+def _refuse_contradictions(
+    candidate: str | None,
+    against_itself: bool,  # noqa: FBT001 - as the option is
+    verify: str | None,
+    as_of: str | None,
+    wanted: Wanted,
+) -> None:
+    if wanted.act and as_of is not None:
+        raise click.UsageError("--act is about what is true now: leave --as-of out")
     if candidate is not None and against_itself:
         raise click.UsageError("--candidate and --against-itself show two different things: leave one out")
     shows = candidate is not None or against_itself
-    if acts and (shows or verify is not None):
+    if wanted.is_anything and (shows or verify is not None):
         raise click.UsageError(
             "what is shown or verified decides nothing: leave --append, --reports, --notify, --act out"
         )

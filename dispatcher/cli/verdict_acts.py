@@ -38,6 +38,11 @@ class Wanted:
     reports: Path | None
     webhook: SecretStr | InvalidSettings | None
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether anything is to be done besides printing."""
+        return self.act or self.append or self.reports is not None or self.webhook is not None
+
 
 def follow_up(settings: Settings, engine: Engine, verdicts: Sequence[Verdict], wanted: Wanted) -> list[DispatcherError]:
     """Do what is wanted, the rollback before all else, each whatever became of the others; what went wrong.
@@ -51,9 +56,9 @@ def follow_up(settings: Settings, engine: Engine, verdicts: Sequence[Verdict], w
             done.extend(deed())
         except DispatcherError as error:
             failed.append(error)
+    _tell(wanted.webhook, verdicts, [*done, *(f"failed: {error}" for error in failed)])
     for sentence in [*done, *(f"error: {error}" for error in failed)]:
         click.echo(sentence, err=True)
-    _tell(wanted.webhook, verdicts, [*done, *(f"failed: {error}" for error in failed)])
     return failed
 
 

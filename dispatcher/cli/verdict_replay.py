@@ -51,20 +51,29 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     try:
         read = json.loads(path.read_bytes(), object_pairs_hook=_each_key_once)
         documents = read if isinstance(read, list) and read else [read]
+        # Half of a character is nothing that a verdict holds, and nothing that could be printed or asked for.
+        json.dumps(documents, ensure_ascii=False).encode()
         now = dt.datetime.now(dt.UTC)
-        if any(moment_of(document) > now for document in documents):
+        if any(moment_of(document).astimezone(dt.UTC) > now for document in documents):
             raise InvalidInput(str(path), ["is no verdict of the past: its as_of lies in the future"])
         for document in documents:
             Origin(document["origin"])
             for key in ("record", "record_title", "origin", "verdict", "criteria"):
                 _ = document[key] + ""
+            _printable(document["record"] + document["as_of"])
             _ = (document["hashes"]["record"], document["pinned"].items())
     except OSError as error:
         raise InvalidInput(str(path), [f"can't be read: {error.strerror}"]) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         needed = "is no verdict as `dispatcher verdict --json` prints it, or as the table `verdicts` holds it"
         raise InvalidInput(str(path), [needed]) from None
     return documents
+
+
+def _printable(text: str) -> None:
+    """Raises ValueError for what a terminal would obey instead of showing it."""
+    if not text.isprintable():
+        raise ValueError("is not printable")
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

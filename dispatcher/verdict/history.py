@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dispatcher.audit.verdicts import StoredVerdict, append_verdict, verdicts_of
+from dispatcher.verdict.judgement.finding import Reason
 from dispatcher.verdict.judgement.standing import FEWEST_CLUSTERS
 from dispatcher.verdict.report.document import as_document, as_json
 
@@ -52,7 +53,11 @@ def stored_of(verdict: Verdict) -> StoredVerdict:
 
 
 def history_of(engine: Engine, verdict: Verdict) -> list[StoredVerdict]:
-    """What was stored of the same record, origin and epoch up to the verdict's moment. Raises SourceUnreachable."""
+    """What was stored of the same record, origin and epoch up to the verdict's moment. Raises SourceUnreachable.
+
+    A verdict that itself contradicted what was stored before it is no history: it decided nothing, and where half a log
+    was seen before a restore was finished, what is whole again would contradict it for good.
+    """
     if verdict.epoch is None:
         return []
     return [
@@ -61,19 +66,35 @@ def history_of(engine: Engine, verdict: Verdict) -> list[StoredVerdict]:
         if each.as_of <= verdict.as_of
         and each.epoch == verdict.epoch.number
         and each.record_hash == verdict.epoch.record_hash
+        and Reason.HISTORY_CHANGED not in (_held(each) or {"reasons": ()})["reasons"]
     ]
 
 
 def changed_crossings(earlier: Sequence[StoredVerdict], verdict: Verdict) -> tuple[str, ...]:
-    """Every look at which an earlier verdict had crossed a line, or hadn't, and this one says otherwise; in words."""
+    """Every look at which an earlier verdict had crossed a line, or hadn't, and this one says otherwise; in words.
+
+    So is an earlier verdict that isn't what was stored any more.
+    """
     now = _crossings(as_document(verdict))
     found: dict[str, None] = {}
     for stored in earlier:
-        for (criterion, at), before in _crossings(json.loads(stored.document)).items():
+        held = _held(stored)
+        if held is None:
+            found[f"the verdict stored as of {stored.as_of.isoformat()} isn't what was stored any more"] = None
+            continue
+        for (criterion, at), before in _crossings(held).items():
             after = now.get((criterion, at))
             if after != before:
                 found[f"{criterion} at {at}: {_said(before)} then, {_said(after)} now"] = None
     return tuple(found)
+
+
+def _held(stored: StoredVerdict) -> dict[str, Any] | None:
+    """The document of a stored verdict; None where its hash says that it was changed."""
+    if hashlib.sha256(stored.document.encode()).hexdigest() != stored.result_hash:
+        return None
+    held: dict[str, Any] = json.loads(stored.document)
+    return held
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -138,15 +159,18 @@ def _differences(place: str, before: Any, after: Any) -> Iterator[str]:
         for number, (one, other) in enumerate(zip(before, after, strict=True)):
             name = one.get("id", number) if isinstance(one, Mapping) else number
             yield from _differences(f"{place}[{name}]", one, other)
-    elif before != after:
+    elif _text(before) != _text(after):
         yield f"{place}: {_shown(before)} then, {_shown(after)} now"
 
 
 _NOTHING = object()
 
 
+def _text(value: Any) -> str:
+    """As JSON has it: there 1, 1.0 and true are three things."""
+    return "nothing" if value is _NOTHING else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
 def _shown(value: Any) -> str:
-    if value is _NOTHING:
-        return "nothing"
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    text = _text(value)
     return text if len(text) <= 80 else f"{text[:79]}…"  # noqa: PLR2004 - a line of a terminal

@@ -158,10 +158,10 @@ class Measurement:
     control or a sample to its counts. `drift` maps a criterion to tenants that stayed with the control, each with its
     values since the start, as the candidate, beside those before. `gaps` are the dispatches that the log is known to
     have lost. `lost_to_counting` are an arm's dispatches that were drawn and are left out for what became of them:
-    late, overridden, or by another definition. `otherwise_defined` are the clusters of the last kind by (look,
-    candidate's share of the draw). `rows_hash` is the SHA-256 of all that the statements returned, whatever its order.
-    `sql` is the text of the statement of the cells; the other texts are of the statements that were run beside it, by
-    criterion where there are several.
+    late, overridden, moved to the other side (those of both arms), or by another definition. `otherwise_defined` are
+    the clusters of the last kind by (look, candidate's share of the draw). `rows_hash` is the SHA-256 of all that the
+    statements returned, whatever its order. `sql` is the text of the statement of the cells; the other texts are of the
+    statements that were run beside it, by criterion where there are several.
     """
 
     cells: tuple[Cell, ...]

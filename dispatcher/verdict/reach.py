@@ -57,7 +57,8 @@ def reach_verdict(
     verdict = judge(record, block, origin, epoch, looks, measure(engine, population, samples.distributions))
     verdict = replace(verdict, pinned=samples.found)
     reasons = {Reason.BASELINE_NOT_REPRODUCIBLE} if samples.changed else set()
-    if changed_crossings(history_of(engine, verdict), verdict):
+    verdict = replace(verdict, contradictions=changed_crossings(history_of(engine, verdict), verdict))
+    if verdict.contradictions:
         reasons.add(Reason.HISTORY_CHANGED)
     return invalidated(verdict, reasons)
 

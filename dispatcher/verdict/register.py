@@ -41,20 +41,26 @@ class Registering:
     is_new: bool
 
 
-def register(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime, engine: Engine) -> Registering:
-    """Start the clock of a record for one origin, at `now` and never earlier; does nothing where nothing has changed.
+def register(
+    record: Record, candidate: Candidate, origin: Origin, now: dt.datetime, engine: Engine, *, again: bool = False
+) -> Registering:
+    """Start the clock of a record for one origin, at `now` and never earlier; does nothing where nothing has changed,
+    unless `again` is wanted: evidence that can't be used any more is left behind for a smaller part of alpha.
 
     Every registration opens the next epoch of the record and origin. Raises InvalidRecord with everything that lint
     refuses, and SourceUnreachable.
     """
     while True:
-        planned = plan(record, candidate, origin, now, engine)
-        # Where another process opened the epoch first, what it registered is looked at again.
+        planned = plan(record, candidate, origin, now, engine, again=again)
         if not planned.is_new or append_registration(engine, planned.registration):
             return planned
+        # Another process opened the epoch first: what it registered is looked at, and is what was wanted again.
+        again = False
 
 
-def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime, engine: Engine) -> Registering:
+def plan(
+    record: Record, candidate: Candidate, origin: Origin, now: dt.datetime, engine: Engine, *, again: bool = False
+) -> Registering:
     """What `register` would do, without doing it; raises what it raises."""
     refused = not_judged(record)
     if refused or record.acceptance is None:
@@ -62,7 +68,8 @@ def plan(record: Record, candidate: Candidate, origin: Origin, now: dt.datetime,
     block = record.acceptance
     earlier = registrations_of(engine, record.id, origin)
     newest = _newest_epoch(block, origin, earlier, now, engine)
-    if newest is not None and (newest.record_hash, newest.candidate_hash) == (block.hash, candidate.hash):
+    unchanged = newest is not None and (newest.record_hash, newest.candidate_hash) == (block.hash, candidate.hash)
+    if unchanged and not again:
         return Registering(registration=earlier[-1], is_new=False)
     found = lint(record, candidate.around).problems
     if found:

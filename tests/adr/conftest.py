@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +14,24 @@ from dispatcher.adr.reader import parse_record, read_records
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.errors import InvalidRecord
 
-ADRS = Path(__file__).parents[2] / "adrs"
+PROJECT = Path(__file__).parents[2]
+ADRS = PROJECT / "adrs"
+POLICIES = PROJECT / "policies"
 SAMPLE = ADRS / "KD-0650-migrate-research-to-managed-agents.md"
 
 
 @pytest.fixture(scope="session")
 def adrs() -> Path:
     return ADRS
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the records and the policies, where the command line runs; there is no log yet."""
+    for room in (ADRS, POLICIES):
+        shutil.copytree(room, tmp_path / room.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

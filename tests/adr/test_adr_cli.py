@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,7 @@ from freezegun import freeze_time
 
 from dispatcher.cli import run
 
-POLICIES = Path(__file__).parents[2] / "policies"
-
-
-@pytest.fixture(autouse=True)
-def house(tmp_path: Path, adrs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with the records, the policies and a fresh database, where the command line runs."""
-    shutil.copytree(adrs, tmp_path / "adrs")
-    shutil.copytree(POLICIES, tmp_path / "policies")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("house")
 
 
 def test_list_shows_every_record(capsys: pytest.CaptureFixture[str]) -> None:

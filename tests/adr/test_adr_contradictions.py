@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from sample_words import Edited, Read
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.lint import problems
 from dispatcher.adr.surroundings import Surroundings
-
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
 
 CONFIRMED = "**AC-7** p95 wall time stays at or below 1.5 × current,"
 VALID = "At least 95 % of the dispatches end with a valid report. This guard"

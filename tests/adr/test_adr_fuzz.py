@@ -5,20 +5,18 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sample_words import Read
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.lint import problems
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.errors import InvalidRecord
-
-Read = Callable[[str | bytes], Record]
 
 FENCE = "```yaml acceptance\n"
 AROUND = Surroundings(deadlines={"legacy": dt.timedelta(minutes=5)}, grace=dt.timedelta(minutes=1), log_was_read=True)

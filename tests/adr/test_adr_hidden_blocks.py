@@ -6,13 +6,10 @@ import re
 from collections.abc import Callable
 
 import pytest
+from sample_words import ProblemsOf, Read
 
-from dispatcher.adr.document import Record
 from dispatcher.adr.lint import problems
 from dispatcher.adr.surroundings import Surroundings
-
-Read = Callable[[str | bytes], Record]
-ProblemsOf = Callable[[str | bytes], list[str]]
 
 UNJUDGED = ("status: proposed", "status: proposed\nacceptance: none")
 OUT_OF_SIGHT = "an acceptance block that nothing reads, in a quote, in a comment or indented: begin it at the margin"

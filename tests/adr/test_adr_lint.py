@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sample_words import BASELINE_7, SAYS_7, Edit, Edited, Read
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.lint import not_judged, problems
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.document.tree import Problem
-
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
-Edit = tuple[str, str]
-
-SAYS_7 = "says: p95 wall time stays at or below 1.5 × current production, 28036 ms over 36 calls, that is 42054 ms"
-PRODUCTION_BASELINE = """source: production-telemetry
-      published: true
-      where: {feature: agent_research, status: success, tenant: script}
-      window: [2026-04-09, 2026-05-09]
-      n: 36
-      value: 28036
-      treat_as: contract
-"""
 
 
 @pytest.mark.parametrize(
@@ -87,7 +73,7 @@ def test_a_multiple_of_current_needs_the_measurement_of_current(
 ) -> None:
     text = edited(
         ("at_most: {times_baseline: 1.5}", "at_most: {value: 42054}"),
-        (f"    baseline:\n      {PRODUCTION_BASELINE}", ""),
+        (f"    baseline:\n      {BASELINE_7}", ""),
     )
 
     expected = "AC-7: says speaks of 'current', but the limit refers to no measurement of it"
@@ -122,9 +108,7 @@ def test_a_spike_is_refused_wherever_production_rows_are(
     edited: Edited, read: Read, around: Surroundings, known: dict[str, Any], where: str
 ) -> None:
     spike = "source: spike\n      n: 3\n      value: 28036\n      treat_as: contract\n"
-    record = read(
-        edited((PRODUCTION_BASELINE, spike), ("feature: agent_research\ncandidate", "feature: story\ncandidate"))
-    )
+    record = read(edited((BASELINE_7, spike), ("feature: agent_research\ncandidate", "feature: story\ncandidate")))
 
     assert f"AC-7: a spike as latency baseline, although {where}" in texts(record, replace(around, **known))
 
@@ -170,11 +154,9 @@ def test_a_target_of_what_has_no_rows_needs_a_data_set(edited: Edited, read: Rea
         ("at_most: {times_baseline: 1.5}", "at_most: {value: 42054}"),
         ("feature: agent_research\ncandidate", "feature: hand_to_claude\ncandidate"),
     ]
-    without = read(edited((PRODUCTION_BASELINE, own), *edits))
-    headline = read(
-        edited((PRODUCTION_BASELINE, own + "      dataset: eval\n      prompts: 1\n      runs: 9\n"), *edits)
-    )
-    tried = read(edited((PRODUCTION_BASELINE, own + "      dataset: eval\n      prompts: 6\n      runs: 5\n"), *edits))
+    without = read(edited((BASELINE_7, own), *edits))
+    headline = read(edited((BASELINE_7, own + "      dataset: eval\n      prompts: 1\n      runs: 9\n"), *edits))
+    tried = read(edited((BASELINE_7, own + "      dataset: eval\n      prompts: 6\n      runs: 5\n"), *edits))
 
     assert any("its target has to be pre-registered on a data set" in each for each in texts(without, around))
     assert any("a headline and no distribution" in each for each in texts(headline, around))

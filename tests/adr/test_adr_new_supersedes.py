@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,9 @@ from dispatcher.adr.document import Status
 from dispatcher.adr.reader import find_record
 from dispatcher.cli import run
 
-POLICIES = Path(__file__).parents[2] / "policies"
+pytestmark = pytest.mark.usefixtures("house")
+
 NEW = ("adr", "new", "Only one prompt", "--id", "KD-0700")
-
-
-@pytest.fixture(autouse=True)
-def house(tmp_path: Path, adrs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(adrs, tmp_path / "adrs")
-    shutil.copytree(POLICIES, tmp_path / "policies")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sample_words import BASELINE_7, PROSE_7, SAYS_7, Edited, ProblemsOf, Read
 
-from dispatcher.adr.document import Record
 from dispatcher.adr.lint import problems
 from dispatcher.adr.surroundings import Surroundings
-
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
-ProblemsOf = Callable[[str | bytes], list[str]]
 
 SEED = Path(__file__).parents[3] / "shared" / "seeds" / "kendo-telemetry-correction.txt"
 ELSEWHERE = (
     "against production telemetry (KD-0650: 28036 ms) the same words mean 42054 ms, and 724500 ms is 17.2 × that"
 )
-SAYS_7 = "says: p95 wall time stays at or below 1.5 × current production, 28036 ms over 36 calls, that is 42054 ms"
-PROSE_7 = """p95 wall time stays at or below 1.5 × current, where current is the published production telemetry: \
-28 036 ms
-  over 36 calls from 2026-04-09 to 2026-05-09, so 42 054 ms."""
-BASELINE_7 = """      source: production-telemetry
-      published: true
-      where: {feature: agent_research, status: success, tenant: script}
-      window: [2026-04-09, 2026-05-09]
-      n: 36
-      value: 28036
-      treat_as: contract
-"""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +39,7 @@ def with_original(edited: Edited, original: str, baseline: str, limit: str) -> s
     return edited(
         (SAYS_7, f"says: '{original}'"),
         (PROSE_7, original),
-        (f"    baseline:\n{BASELINE_7}", baseline),
+        (f"    baseline:\n      {BASELINE_7}", baseline),
         ("at_most: {times_baseline: 1.5}", limit),
     )
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from sample_words import Edited, ProblemsOf, Read
 
 from dispatcher.adr.criterion import Measure
-from dispatcher.adr.document import Record, Status
-
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
-ProblemsOf = Callable[[str | bytes], list[str]]
+from dispatcher.adr.document import Status
 
 WRONG_IN_MANY_WAYS = """\
 ---
@@ -72,6 +67,9 @@ def test_a_record_holds_what_is_written(read: Read, sample: str) -> None:
     assert "schema: 1" not in record.sections["Confirmation"]
 
 
+UNMEASURED = "times_baseline is a multiple of something measured: name its baseline, and its source"
+
+
 def test_all_problems_come_at_once_with_their_lines(problems_of: ProblemsOf) -> None:
     front = "line 4: front matter the key status stands here a second time"
     *others, last = (f"'{measure}'" for measure in Measure)
@@ -93,7 +91,7 @@ def test_all_problems_come_at_once_with_their_lines(problems_of: ProblemsOf) -> 
         "line 32: criteria[0].severity: input should be 'gate', 'guard' or 'info'",
         f"line 33: criteria[0].measure: input should be {measures}",
         "line 36: criteria[0].wheer: is not a known key",
-        "line 37: criteria[1]: times_baseline is a multiple of something measured: name its baseline, and its source",
+        f"line 37: AC-8: {UNMEASURED}: production-telemetry, spike or theoretical",
     ]
 
     assert [front, *block] == problems_of(WRONG_IN_MANY_WAYS)
@@ -122,6 +120,11 @@ def test_front_matter_problems_come_at_once(problems_of: ProblemsOf) -> None:
         (("status: proposed", "status: Proposed"), "line 4: status: input should be 'proposed', 'accepted'"),
         (("deciders: [not", "deciders: not"), "line 6: deciders: input should be a valid list"),
         (("date: 2026-05-09\n", "date: 2026-05-09\n\tx: 1\n"), "line 6: front matter is not YAML"),
+        (("title: S", 'title: "\\e[2JS" #'), "line 3: title: holds the invisible character U+001B: leave it out"),
+        (("title: S", "title: \u202eS"), "line 3: title: holds the invisible character U+202E: leave it out"),
+        (("title: S", 'title: "SHIP\\nS" #'), "line 3: title: is several lines: write one"),
+        (("deciders: [not", 'deciders: ["\\0", not'), "line 6: deciders[0]: holds the invisible character U+0000"),
+        (("says: p95", "says: \u2066p95"), "criteria[1].says: holds the invisible character U+2066: leave it out"),
         (("id: KD-0650\n", "id: KD-0651\n"), "line 1: the file of record KD-0651 is named KD-0651-….md"),
         (("status: proposed", "status: superseded"), "line 4: status superseded and superseded_by belong together"),
         (

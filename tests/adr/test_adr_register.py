@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from freezegun import freeze_time
+from sample_words import Edited, Read
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.surroundings import Surroundings
@@ -21,9 +22,6 @@ from dispatcher.audit.registrations import registrations_of
 from dispatcher.audit.tables import logs
 from dispatcher.errors import InvalidRecord, SourceUnreachable
 from dispatcher.verdict.register import Candidate, Registering, plan, register
-
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
 
 AROUND = Surroundings(
     deadlines={"legacy": dt.timedelta(minutes=5), "managed-haiku-4-5-cap8": dt.timedelta(minutes=3)},
@@ -88,6 +86,17 @@ def test_registering_what_has_not_changed_does_nothing(record: Record, engine: s
     assert not again.is_new
     assert first.registration == again.registration
     assert len(registrations_of(engine, "KD-0650", Origin.PRODUCTION)) == 1
+
+
+def test_it_starts_again_without_a_change_where_that_is_wanted(record: Record, engine: sa.Engine) -> None:
+    """Of evidence that can't be used any more, such as that beside a gap in the log, this is the way out."""
+    register_on(MONDAY, record, engine)
+    with freeze_time(TUESDAY):
+        again = register(record, FIRST, Origin.PRODUCTION, dt.datetime.now(dt.UTC), engine, again=True)
+
+    assert again.is_new
+    assert (2, dt.datetime.fromisoformat(TUESDAY)) == (again.registration.epoch, again.registration.start)
+    assert len(registrations_of(engine, "KD-0650", Origin.PRODUCTION)) == 2
 
 
 def test_another_layout_or_other_prose_is_no_change(

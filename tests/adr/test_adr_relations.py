@@ -138,7 +138,7 @@ def test_a_superseded_baseline_in_use_is_named(
     superseded = edited(("status: proposed", "status: superseded\nsuperseded_by: KD-0660"))
     newer = edited(("id: KD-0650", "id: KD-0660"), ("value: 28036", "value: 30000"))
     newer = newer.replace("deciders:", "supersedes: [KD-0650]\ndeciders:")
-    still = edited(("id: KD-0650", "id: KD-0670"))
+    still = edited(("id: KD-0650", "id: KD-0670"), ("max_weeks: 52", "max_weeks: 60"))
     for name, text in (
         ("KD-0650-migrate-research-to-managed-agents", superseded),
         ("KD-0660-a", newer),
@@ -151,3 +151,14 @@ def test_a_superseded_baseline_in_use_is_named(
     assert errors == []
     said = "its baseline 28036 is KD-0650's, which KD-0660 has replaced by 30000: a superseded baseline is still in use"
     assert [each.text for each in problems(beside.records["KD-0670"], beside)] == [f"AC-7: {said}"]
+
+
+def test_the_criteria_of_an_earlier_record_are_not_judged_a_second_time(
+    read: Callable[[str], Record], edited: Callable[..., str], sample: str, around: Surroundings
+) -> None:
+    copy = replace(read(sample), id="KD-0651")
+    other = replace(read(edited(("max_weeks: 52", "max_weeks: 60"))), id="KD-0652")
+    beside = replace(around, records={each.id: each for each in (read(sample), copy, other)})
+    said = {each.id: [problem.text[:43] for problem in problems(each, beside)] for each in beside.records.values()}
+
+    assert said == {"KD-0650": [], "KD-0651": ["states the very criteria of KD-0650: judged"], "KD-0652": []}

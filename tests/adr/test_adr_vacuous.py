@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sample_words import BASELINE_7, PROSE_7, SAYS_7, Edit, Edited, ProblemsOf, Read
 
 from dispatcher.adr.document import Record
 from dispatcher.adr.lint import problems
+from dispatcher.adr.measure import Measure
 from dispatcher.adr.surroundings import Surroundings
 from dispatcher.cli import run
+from dispatcher.cli.adr_rooms import caps_of
+from dispatcher.routing.policy import Policies
 
-Edited = Callable[..., str]
-Read = Callable[[str | bytes], Record]
-ProblemsOf = Callable[[str | bytes], list[str]]
-Edit = tuple[str, str]
+POLICIES = Path(__file__).parents[2] / "policies"
 
-SAYS_7 = "says: p95 wall time stays at or below 1.5 × current production, 28036 ms over 36 calls, that is 42054 ms"
-PROSE_7 = """p95 wall time stays at or below 1.5 × current, where current is the published production telemetry: \
-28 036 ms
-  over 36 calls from 2026-04-09 to 2026-05-09, so 42 054 ms."""
-BASELINE_7 = """source: production-telemetry
-      published: true
-      where: {feature: agent_research, status: success, tenant: script}
-      window: [2026-04-09, 2026-05-09]
-      n: 36
-      value: 28036
-      treat_as: contract
-"""
 FAR = (
     "AC-7: is vacuous: 150000 ms is 5.4 × what production takes (KD-0650: 28036 ms): state at most 3 × that, or "
     "times_baseline with that baseline, so that the sentence says how much slower it may get"
+)
+CAPPED = (
+    "AC-6: is vacuous: no attempt may take 1 USD, since the cap of managed-haiku-4-5-cap8 is 1: state what one within "
+    "its cap could miss"
 )
 GUARDED = "    severity: guard\n    measure: output_valid"
 
@@ -64,6 +56,34 @@ def test_a_number_far_beyond_production_is_stated_as_the_multiple_it_is(
     edited: Edited, read: Read, around: Surroundings, milliseconds: int, expected: list[str]
 ) -> None:
     assert texts(read(edited(*absolute(milliseconds))), around) == expected
+
+
+@pytest.mark.parametrize(
+    ("dollars", "expected"),
+    [
+        ("0.99", []),
+        ("1", [CAPPED]),
+    ],
+)
+def test_a_limit_at_the_candidates_own_cap_is_one_that_nothing_breaks(
+    edited: Edited, read: Read, around: Surroundings, dollars: str, expected: list[str]
+) -> None:
+    capped = replace(around, caps={(Measure.COST, "managed-haiku-4-5-cap8"): Decimal(1)})
+    text = edited(
+        ("at most 0.5 × that of the control in the same weeks", f"at most {dollars} USD"),
+        ("at_most: {times_control: 0.5}", f"at_most: {{value: {dollars}}}"),
+        ("expected: {times_control: 0.2}", "expected: {value: 0.05}"),
+        ("baseline: {source: concurrent-control}", "baseline: {source: own-target}"),
+    )
+
+    assert texts(read(text), capped) == expected
+
+
+def test_the_caps_are_those_of_the_policies() -> None:
+    caps = caps_of(Policies.load(POLICIES))
+
+    assert caps[Measure.COST, "managed-haiku-4-5-cap8"] == 1
+    assert caps[Measure.ITERATIONS, "managed-haiku-4-5-cap8"] == 8
 
 
 @pytest.mark.parametrize(
@@ -223,15 +243,10 @@ def test_nothing_is_measured_or_decided_on_a_day_to_come(edited: Edited, read: R
     ]
 
 
-def test_the_command_line_knows_what_day_it_is(
-    tmp_path: Path, adrs: Path, edited: Edited, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_knows_what_day_it_is(house: Path, edited: Edited, capsys: pytest.CaptureFixture[str]) -> None:
     """A window of the far future is refused on whatever day this runs."""
-    shutil.copytree(Path(__file__).parents[2] / "policies", tmp_path / "policies")
-    shutil.copytree(adrs, tmp_path / "adrs")
-    (record,) = (tmp_path / "adrs").glob("KD-0650-*.md")
+    (record,) = (house / "adrs").glob("KD-0650-*.md")
     record.write_text(edited(("[2026-04-09, 2026-05-09]", "[9998-04-09, 9998-05-09]")))
-    monkeypatch.chdir(tmp_path)
 
     assert run(["adr", "lint", "KD-0650"]) == 2
     assert "AC-7: its window ends on 9998-05-09, and nowhere is it later than" in capsys.readouterr().out

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from freezegun import freeze_time
+from sample_words import BASELINE_7
 
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import new_log_id
 from dispatcher.audit.tables import logs
 from dispatcher.cli import run
 
-POLICIES = Path(__file__).parents[2] / "policies"
+pytestmark = pytest.mark.usefixtures("house")
+
 TO_BE_PINNED = """source: production-telemetry
       from: own-log
       where: {feature: agent_research, status: success, tenant: script}
       window: [2026-04-09, 2026-05-09]
       treat_as: contract
 """
-PUBLISHED = """source: production-telemetry
-      published: true
-      where: {feature: agent_research, status: success, tenant: script}
-      window: [2026-04-09, 2026-05-09]
-      n: 36
-      value: 28036
-      treat_as: contract
-"""
 
 Told = Callable[[], str]
-
-
-@pytest.fixture(autouse=True)
-def house(tmp_path: Path, adrs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with the records and the policies, where the command line runs; there is no log yet."""
-    shutil.copytree(adrs, tmp_path / "adrs")
-    shutil.copytree(POLICIES, tmp_path / "policies")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
@@ -180,7 +165,7 @@ def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_pin_measures_and_writes_beside_the_record(
     house: Path, record: Path, rows: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record.write_text(record.read_text().replace(PUBLISHED, TO_BE_PINNED))
+    record.write_text(record.read_text().replace(BASELINE_7, TO_BE_PINNED))
 
     assert run(["adr", "pin", "KD-0650", "--dry-run", "--json"]) == 0
     (dry,) = json.loads(capsys.readouterr().out)
@@ -196,10 +181,25 @@ def test_pin_measures_and_writes_beside_the_record(
     assert "      value: 20000\n      ranks: {file: KD-0650-AC-7.ranks.csv, sha256: " in record.read_text()
 
 
+def test_pin_says_whether_the_source_still_has_what_is_pinned(
+    house: Path, record: Path, rows: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record.write_text(record.read_text().replace(BASELINE_7, TO_BE_PINNED))
+    assert run(["adr", "pin", "KD-0650"]) == 0
+    capsys.readouterr()
+
+    assert run(["adr", "pin", "KD-0650", "--dry-run"]) == 0
+    assert "  as it is pinned\n" in capsys.readouterr().out
+    pinned = record.read_text()
+    record.write_text(re.sub("sha256: [0-9a-f]{64}", f"sha256: {'0' * 64}", pinned))
+    assert run(["adr", "pin", "KD-0650", "--dry-run"]) == 0
+    assert "  not what is pinned: rows of the source came, went or changed\n" in capsys.readouterr().out
+
+
 def test_after_the_pin_lint_asks_for_the_sentences(
     record: Path, rows: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record.write_text(record.read_text().replace(PUBLISHED, TO_BE_PINNED))
+    record.write_text(record.read_text().replace(BASELINE_7, TO_BE_PINNED))
     assert run(["adr", "pin", "KD-0650", "AC-7"]) == 0
     capsys.readouterr()
 
@@ -219,7 +219,7 @@ def test_the_published_baseline_is_refused(rows: None, capsys: pytest.CaptureFix
 def test_a_source_whose_variable_is_not_set_is_said(
     house: Path, record: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record.write_text(record.read_text().replace(PUBLISHED, TO_BE_PINNED))
+    record.write_text(record.read_text().replace(BASELINE_7, TO_BE_PINNED))
     sources = house / "policies" / "sources.yml"
     sources.write_text(sources.read_text().replace("url: DISPATCHER_DATABASE_URL", "url: TRACKER_URL"))
 

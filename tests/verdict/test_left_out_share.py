@@ -65,6 +65,21 @@ def test_a_brake_pulled_after_a_failure_does_not_hide_it(world: World) -> None:
     assert (verdict.outcome, verdict.reasons) == (Outcome.HOLD, (Reason.LEFT_OUT_SHARE,))
 
 
+def test_a_draw_to_the_other_side_after_a_failure_does_not_hide_it(world: World) -> None:
+    """A quarter of all conversations fail, and exactly their second turns are drawn again, to the control."""
+    weeks(world, 20)
+    for week in range(20):
+        at = START + week * WEEK + DAY
+        for number in range(2):
+            told = {"conversation_id": f"{week}-{number}"}
+            world.rows(1, turn=1, output_valid=False, at=at, **told)
+            world.rows(1, LEGACY, turn=2, at=at + dt.timedelta(hours=1), **told)
+    verdict = judged(world, 20, GATE, window="7d")
+
+    assert verdict.measurement.excluded["both"][LeftOut.SWITCHED_VARIANT] > 0
+    assert (verdict.outcome, verdict.reasons) == (Outcome.HOLD, (Reason.LEFT_OUT_SHARE,))
+
+
 @pytest.mark.parametrize(("criterion", "held"), [(COST, True), (GATE, False)], ids=["beside the control", "a number"])
 def test_a_control_that_was_defined_anew_is_no_measure_of_anything(
     world: World, criterion: dict[str, Any], *, held: bool

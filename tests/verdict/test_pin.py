@@ -191,6 +191,16 @@ def test_what_is_no_time_is_one_error_and_no_pin(tmp_path: Path, odd: Any) -> No
     engine.dispose()
 
 
+def test_a_time_of_nothing_is_a_trap(table: sa.Engine) -> None:
+    with table.begin() as connection:
+        connection.execute(
+            sa.update(laravel_table()).where(sa.column("response_time_ms") == 18703).values(response_time_ms=0)
+        )
+    pin = pinned(table, published_as_pin(), "AC-7", tracker())
+
+    assert {trap.name: trap.told for trap in pin.traps}["zero_time"].startswith("2 rows took 0 ms")
+
+
 @pytest.mark.parametrize(
     ("treated", "columns", "said"),
     [("sample", {}, True), ("sample", {"conversation_id": "feature"}, False), ("contract", {}, False)],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 from verdict_worlds import DAY, P95, START, VALID, block, record
 
+from dispatcher.adr.criterion import Measure
 from dispatcher.adr.document import Acceptance
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.epoch import Epoch
+from dispatcher.verdict.evidence.e_process import MEAN_LOOKS_TO_ALARM
 from dispatcher.verdict.evidence.grid import GridCounts, GridRow, Side, bucket_of, grid_rows
 from dispatcher.verdict.judgement.finding import Reason, State
 from dispatcher.verdict.judgement.judge import Outcome, Verdict, invalidated, judge
@@ -39,9 +42,8 @@ def judged(acceptance: Acceptance, cells: Iterable[Cell], weeks: int = 1, **meas
     seen = list(cells)
     if all(each.arm is Arm.CANDIDATE for each in seen):
         seen += [dataclasses.replace(each, arm=Arm.CONTROL) for each in seen]
-    measurement = Measurement(
-        cells=tuple(seen), excluded={}, distributions={}, sql="", distribution_sql=None, **measured
-    )
+    given: dict[str, Any] = {"excluded": {}, "distributions": {}, "sql": "", "distribution_sql": None} | measured
+    measurement = Measurement(cells=tuple(seen), **given)
     looks = Looks(
         start=START, as_of=START + 7 * weeks * DAY, window=0 * DAY, settle=DAY, max_weeks=acceptance.looks.max_weeks
     )
@@ -97,6 +99,20 @@ def test_its_looks_count_what_is_above_the_multiple_of_the_controls_percentile_s
 
     assert (look.n, look.clusters) == (600, 600)
     assert look.k == sum(value > 30_000 for value in around(60_000, 600))
+
+
+@pytest.mark.parametrize("ended", ["slow", "failed"])
+def test_a_pass_whose_own_percentile_lies_beyond_the_limit_by_now_is_an_alarm(ended: str) -> None:
+    """One in twelve is too few for a detector; where those fail, the p95 is no number, and beyond every limit."""
+    failed = 1 if ended == "failed" else 0
+    cells = [cell(1, 90, 0), *(cell(week, 12, 1, failed=failed) for week in range(2, 15))]
+    all_of_them = {20_000: 233} | ({90_000: 13} if ended == "slow" else {})
+    values = Distribution(all_of_them, without=13 * failed)
+    measured = {(Measure.RESPONSE_TIME_MS, True, Arm.CANDIDATE): values}
+    finding = judged(block(P95), cells, weeks=14, distributions=measured).findings[0]
+
+    assert (finding.state, finding.reasons) == (State.PASS, (Reason.LATE_ALARM,))
+    assert max(look.log_detector or 0 for look in finding.looks) < math.log(MEAN_LOOKS_TO_ALARM)
 
 
 def test_a_pinned_sample_lets_a_fast_candidate_ship_and_can_never_roll_one_back() -> None:

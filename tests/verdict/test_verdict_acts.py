@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -226,6 +228,23 @@ def test_what_cannot_be_written_keeps_nobody_from_being_rolled_back_and_told(
     assert "the reports can't be written there" in errors
     assert "is off now" in told[-2]
     assert told[-1].startswith("failed: ")
+
+
+def test_a_rollback_does_not_wait_for_whoever_reads_the_verdict(
+    typed: Any, world: World, tmp_path: Path, policies: Path, monkeypatch: pytest.MonkeyPatch, chat: _Chat
+) -> None:
+    """A pipe that nobody reads any more, or a log file on a full disk, takes no verdict; the brake is on by then."""
+    record(world, tmp_path, SLOW, "flip_off")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1, closefd=False) as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        code, _, _ = typed("--gate", "--act", "--notify", frozen=False)
+        monkeypatch.undo()
+
+    assert code != 0
+    assert not is_on(policies)
+    assert len(chat.received) == 1
 
 
 def test_a_rollback_that_cannot_be_carried_out_is_told(

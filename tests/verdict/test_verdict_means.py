@@ -117,6 +117,19 @@ def test_a_heavy_tenant_with_few_conversations_cannot_be_spoken_for_by_a_light_o
     assert by_weight == {Decimal("0.9"): State.INCONCLUSIVE, Decimal("0.01"): State.PASS}
 
 
+def test_a_dear_tenant_with_few_conversations_cannot_be_spoken_for_by_a_cheap_one_with_many() -> None:
+    """A tenth of the weight at thirty times the cost is most of the mean, and of what varies in it."""
+    cells = [
+        dataclasses.replace(each, tenant=tenant)
+        for tenant, clusters, times in (("dear", 6, 30), ("cheap", 400, 1))
+        for arm, cost in ((Arm.CANDIDATE, CENT), (Arm.CONTROL, 10 * CENT))
+        for each in varied(arm, cost * times, clusters)
+    ]
+    finding = cost_of(judged(block(COST, tenants={"dear": 0.1, "cheap": 0.9}), cells))
+
+    assert (finding.state, finding.reasons) == (State.INCONCLUSIVE, (Reason.THIN_DATA,))
+
+
 def test_a_crossing_counts_only_where_few_values_were_unknown_at_that_look() -> None:
     first = [*varied(Arm.CANDIDATE, CENT, 60), cell(Arm.CANDIDATE, None, 20), *varied(Arm.CONTROL, 10 * CENT, 60)]
     later = [*varied(Arm.CANDIDATE, 8 * CENT, 1000, look=2), *varied(Arm.CONTROL, 10 * CENT, 1000, look=2)]

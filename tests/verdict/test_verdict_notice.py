@@ -26,7 +26,7 @@ def test_a_message_names_each_record_its_findings_and_what_would_decide(world: W
         "🟡 *KD-0001 A small record: HOLD, on SIMULATED rows*",
         "Nothing is decided yet: needs_time, time_scaled",
     ]
-    assert "• AC-7 inconclusive (needs_time, time_scaled); limit: at most 42 054 ms" in first
+    assert "• AC-7 inconclusive (needs_time, time_scaled); limit: at most 42\u00a0054\u00a0ms" in first
     assert "would decide: 38 more conversations" in first
     assert second == "nothing was done"
 

@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 from test_verdict_report import WORLDS, assert_golden, shipping
-from verdict_worlds import DAY, MANAGED, P95, START, World, block
+from verdict_worlds import DAY, LEGACY, MANAGED, P95, START, World, block
 
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.report.document import as_document
 from dispatcher.verdict.report.page.element import as_html, element
 from dispatcher.verdict.report.page.page import as_page
+from dispatcher.verdict.report.page.plot import Point, across
 from dispatcher.verdict.report.page.scale import Scale, round_marks
 
 
@@ -152,3 +153,44 @@ def test_simulated_rows_never_look_like_production(world: World) -> None:
     world.register(block(), origin=Origin.SIMULATED)
 
     assert "not of production" in _Text(as_page(world.judged(block(), START + DAY, Origin.SIMULATED))).read
+
+
+def test_evidence_that_is_cut_off_says_where(world: World) -> None:
+    assert "Beyond 10⁶ it is drawn there." in as_page(WORLDS["rollback"](world))
+
+
+def test_evidence_that_is_drawn_whole_says_nothing_of_it(world: World) -> None:
+    assert "it is drawn there" not in as_page(shipping(world))
+
+
+@pytest.mark.parametrize(
+    ("curve", "anchor"),
+    [([(60.0, 200.0), (420.0, 90.0)], "start"), ([(60.0, 90.0), (70.0, 20.0), (420.0, 20.0)], "end"), ([], "end")],
+    ids=["rises to the right end", "is past it on the left", "none"],
+)
+def test_words_on_a_line_stand_where_no_curve_runs_through_them(curve: list[Point], anchor: str) -> None:
+    _, words = across(100, "needed", "a pass needs 32.9", clear_of=[curve])
+
+    assert words.get("text-anchor") == anchor
+
+
+def test_the_legend_has_the_figures_that_count_and_a_preview_is_called_one(world: World) -> None:
+    world.register(block(P95))
+    world.rows(100)
+    world.rows(60, LEGACY)
+    world.rows(50, ms=50_000, at=START + 8 * DAY)
+    read = _Text(as_page(world.judged(block(P95), START + 9 * DAY))).read
+
+    assert f"{MANAGED} 20 000 ms" in read.partition("counted")[0]
+    assert f"preview, no evidence {MANAGED} p95 50 000 ms" in read
+
+
+def test_a_preview_of_hardly_more_than_was_counted_is_left_out(world: World) -> None:
+    assert "preview" not in as_page(shipping(world))
+
+
+def test_the_alarm_of_the_only_tenant_is_that_of_the_criterion(world: World) -> None:
+    verdict = WORLDS["rollback"](world)
+
+    assert verdict.findings[1].tenants == ("script",)
+    assert 'class="alarm"' not in as_page(verdict)

@@ -56,6 +56,9 @@ _CUT_OFF = """
 """
 
 
+_SCROLLED = "() => [...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth).length"
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium, without a screen."""
@@ -91,12 +94,14 @@ def test_a_page_fits_and_can_be_read(world: World, browser: Any, tmp_path: Path,
     for details in page.query_selector_all("summary"):
         details.click()
     found = {"width": page.evaluate("document.documentElement.scrollWidth"), "cut off": page.evaluate(_CUT_OFF)}
+    found |= {"tables that scroll": page.evaluate(_SCROLLED)}
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         found |= {f"faint where it is {scheme}": page.evaluate(_FAINT, _LEAST_CONTRAST)}
     page.close()
 
-    assert found == {"width": width, "cut off": [], "faint where it is light": [], "faint where it is dark": []}
+    fine: dict[str, Any] = {"cut off": [], "tables that scroll": 0}
+    assert found == fine | {"width": width, "faint where it is light": [], "faint where it is dark": []}
     assert asked == [file.as_uri()]
     assert complaints == []
 

@@ -151,4 +151,4 @@ def test_a_failure_in_the_tail_leaves_no_p95_and_both_views_are_shown(world: Wor
 
     assert (finding["figure"], finding["figure_successes"], finding["k"]) == (None, 20_000, 10)
     assert "p95 beyond every value, among the failures" in as_text(verdict).replace("\n  ", " ")
-    assert "of successes alone 20 000 ms" in as_text(verdict).replace("\n  ", " ")
+    assert "of successes alone 20\u00a0000\u00a0ms" in as_text(verdict).replace("\n  ", " ")

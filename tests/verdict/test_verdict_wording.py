@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from verdict_worlds import COST, DAY, LEGACY, P95, START, VALID, World, block
 
 from dispatcher.verdict.judgement.judge import Verdict
+from dispatcher.verdict.report.amounts import in_unit
 from dispatcher.verdict.report.document import as_json, title_of
 from dispatcher.verdict.report.prose import as_text
 
@@ -112,3 +114,11 @@ def test_simulated_error_rates_are_quoted_only_for_what_was_simulated(world: Wor
 
 def test_what_was_simulated_is_quoted(world: World) -> None:
     assert "passes in 6.1 to 15.4 % of the cases at 36 calls a month" in said(world.judged(block(P95), AFTER))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("28036", "28 036 ms"), ("1.25", "1.25 ms"), ("41305.5", "41 305.5 ms"), ("1234567.89", "1 234 567.9 ms")],
+)
+def test_a_number_is_one_word_with_its_unit_and_its_thousands_stand_apart(value: str, text: str) -> None:
+    assert in_unit(block(P95).criteria[0], Fraction(value)) == text.replace(" ", "\u00a0")

@@ -183,11 +183,6 @@ class GridCounts:
         """The tenants that are told apart."""
         return tuple(sorted({row.tenant for row in self.rows} - {""}))
 
-    def at(self, look: int) -> Mapping[Side, Arms]:
-        """Both sides as one look saw them."""
-        *_, seen = self.at_looks(look)
-        return seen
-
     def at_looks(self, done: int, tenant: str | None = None) -> Iterator[Mapping[Side, Arms]]:
         """Both sides as each look up to the last one saw them, of all tenants or of one."""
         counted: dict[tuple[Arm, Side], dict[tuple[int, int], Counter[int]]] = {

@@ -16,7 +16,10 @@ _ALLOWED = 0.05
 
 
 def drift_of(case: Case, criterion: Criterion) -> tuple[Drift, ...]:
-    """What the weeks alone did to the tenants that stayed with the control, by the last look; none without a look.
+    """What the weeks alone did to the tenants that stayed with the control; none without a look.
+
+    A pass is earned over the weeks and stays one, so that they were fast counts whenever a look showed it, though later
+    weeks water it down. A fail stands unless it is shown by now that they are slow: nothing shields it for good.
 
     Only where tenants were set by a flag is there anything, and only for times: the percentile that the criterion is
     about, against that tenant's own before.
@@ -48,7 +51,8 @@ def drift_threshold(alpha: float, drift: Sequence[Drift]) -> float:
 
 
 def _drift(case: Case, tenant: str, counts: GridCounts, p0: float) -> Drift:
-    sides = counts.at(case.looks.done)
+    at_looks = [*counts.at_looks(case.looks.done)]
+    sides = at_looks[-1]
     since, before = sides[Side.FAIL].candidate, sides[Side.FAIL].control
     return Drift(
         tenant=tenant,
@@ -57,5 +61,5 @@ def _drift(case: Case, tenant: str, counts: GridCounts, p0: float) -> Drift:
         n_since=round(since.dispatches),
         since=since.percentile(p0),
         log_e_slower=sides[Side.FAIL].log_e_fail(p0),
-        log_e_faster=sides[Side.PASS].log_e_pass(p0),
+        log_e_faster=max(each[Side.PASS].log_e_pass(p0) for each in at_looks),
     )

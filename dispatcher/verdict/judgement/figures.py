@@ -15,6 +15,7 @@ from dispatcher.verdict.measures import counts_cells, counts_exceedances
 from dispatcher.verdict.sums import Sums
 
 NANO = 10**9
+_MILLION = 10**6
 ARMS = (Arm.CANDIDATE, Arm.CONTROL)
 
 
@@ -27,6 +28,15 @@ def figures_of(
     cells = {arm: measurement.of(arm, up_to=up_to) for arm in ARMS}
     means = _means(criterion, cells, tenants)
     return {arm: _of_mean(criterion, cells[arm], means[arm]) for arm in ARMS}
+
+
+def limit_of(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | None:
+    """The limit in the measure's unit: a number, or a multiple of the control's figure, None while that has none."""
+    if criterion.limit is not None:
+        return Fraction(criterion.limit)
+    control = figures[Arm.CONTROL].figure
+    assert criterion.bound.times_control is not None
+    return None if control is None else Fraction(criterion.bound.times_control) * control
 
 
 def _of_share(criterion: Criterion, measurement: Measurement, arm: Arm, up_to: int | None) -> Figures:
@@ -161,15 +171,29 @@ def compared(arms: Sequence[Strata], tenants: Mapping[str, Decimal]) -> list[Str
 
 
 def effective_clusters(strata: Sequence[Stratum]) -> tuple[Fraction, ...]:
-    """How many clusters of each arm a weighted mean rests on: 1 / Σ w²/n (Kish 1965, Survey Sampling), of weights that
-    add up to 1.
+    """How many clusters of each arm a weighted mean rests on: (Σ w)² / Σ w²/n (Kish 1965, Survey Sampling), w being the
+    strata's weights or their parts of the mean, whichever leaves fewer.
 
-    A tenant with most of the weight and two conversations leaves two, however many the others have.
+    A tenant with most of the weight and two conversations leaves two, however many the others have; so does one of
+    little weight that is so dear that most of the mean, and of its variance, comes from there.
     """
-    arms: list[list[tuple[Fraction, int]]] = [[(each.weight, each.candidate.clusters) for each in strata]]
+    arms = [[(each.weight, each.candidate) for each in strata]]
     if all(each.control is not None for each in strata):
-        arms.append([(each.weight, each.control.clusters) for each in strata if each.control is not None])
-    return tuple(1 / sum((weight**2 / clusters for weight, clusters in arm), Fraction(0)) for arm in arms)
+        arms.append([(each.weight, each.control) for each in strata if each.control is not None])
+    return tuple(min(_kish(arm), _kish([(_part(*each), each[1]) for each in arm])) for arm in arms)
+
+
+def _part(weight: Fraction, sums: Sums) -> Fraction:
+    """What a stratum adds to the mean, in whole millionths: exact fractions of many strata grow without bound."""
+    return Fraction(round(weight * sums.mean * _MILLION))
+
+
+def _kish(parts: Sequence[tuple[Fraction, Sums]]) -> Fraction:
+    """All of the clusters where there is nothing to tell the strata apart by."""
+    of_all = sum((part for part, _ in parts), Fraction(0))
+    if not of_all:
+        return Fraction(sum(sums.clusters for _, sums in parts))
+    return of_all**2 / sum((part**2 / sums.clusters for part, sums in parts), Fraction(0))
 
 
 def compared_clusters(arms: Sequence[Strata]) -> tuple[int, ...]:

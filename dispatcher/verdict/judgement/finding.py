@@ -117,7 +117,7 @@ class Drift:
     """What the weeks alone did to a tenant that stayed with the control: its percentile before, and since the start.
 
     In the measure's unit, by its bucket; None where it is a failure or there is none. The logarithms are natural, of
-    the evidence that it has become slower, or faster.
+    the evidence that it has become slower, at the last look, or faster, the most that any look had.
     """
 
     tenant: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
@@ -60,7 +60,8 @@ class Verdict:
     `reasons` say why it is HOLD or INVALID. `log_balance` is the evidence against the draw, a natural logarithm, None
     where nothing was drawn. `epoch` is None where the record isn't registered. `pinned` are the baselines' order
     statistics that it was reached with, by criterion. `shown_for` says of a verdict for display what stands in the
-    registered candidate's place, and `against_itself` that it is one half of the control.
+    registered candidate's place, and `against_itself` that it is one half of the control. `unheard` are the tenants
+    with far fewer of the candidate's clusters than their weight says. `contradictions` are what was stored otherwise.
     """
 
     record: Record
@@ -76,6 +77,8 @@ class Verdict:
     pinned: Mapping[str, PinnedRanks] = field(default_factory=dict)
     shown_for: str | None = None
     against_itself: bool = False
+    unheard: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
     @property
     def as_of(self) -> dt.datetime:
@@ -102,7 +105,8 @@ def judge(
     alpha = epoch_alpha(float(block.looks.alpha), 1 if epoch is None else epoch.number)
     findings = tuple(_find(each, block, looks, measurement, alpha) for each in block.criteria)
     balance = _balance(block, looks, measurement)
-    holding = _holding(findings) | set(_of_the_record(block, epoch, looks, measurement))
+    silent = unheard(block.tenants, measurement, up_to=looks.done)
+    holding = _holding(findings) | set(_of_the_record(block, epoch, measurement, silent))
     if epoch is None:
         invalid, outcome, holding = set(), Outcome.HOLD, holding | {Reason.NOT_REGISTERED}
     else:
@@ -120,6 +124,7 @@ def judge(
         findings=findings,
         measurement=measurement,
         log_balance=balance,
+        unheard=silent,
     )
 
 
@@ -182,15 +187,18 @@ def _holding(findings: Iterable[Finding]) -> set[Reason]:
     return reasons if gates else reasons | {Reason.NO_GATES}
 
 
-def _of_the_record(block: Acceptance, epoch: Epoch | None, looks: Looks, measurement: Measurement) -> Iterable[Reason]:
+def _of_the_record(
+    block: Acceptance, epoch: Epoch | None, measurement: Measurement, silent: Sequence[str]
+) -> Iterable[Reason]:
     """What keeps every criterion of a record from being decided for the better."""
     compares = any(each.bound.times_control is not None for each in block.criteria)
-    if measurement.other_arms or unheard(block.tenants, measurement, up_to=looks.done):
+    if measurement.other_arms or silent:
         yield Reason.ASSIGNMENT_NOT_COMPARABLE
     if compares and epoch is not None and epoch.control_mixed:
         yield Reason.CONTROL_CHANGED
     for arm in (Arm.CANDIDATE, Arm.CONTROL) if compares else (Arm.CANDIDATE,):
-        lost = measurement.lost_to_counting.get(arm, 0)
+        # A conversation that changed sides may have left either.
+        lost = sum(measurement.lost_to_counting.get(each, 0) for each in (arm, Arm.BOTH))
         if lost > Fraction(block.max_unknown_share) * (lost + dispatches_of(measurement.of(arm))):
             yield Reason.LEFT_OUT_SHARE
 

@@ -23,16 +23,16 @@ from dispatcher.verdict.judgement.figures import (
     unknown_values,
     values_of,
 )
-from dispatcher.verdict.judgement.finding import Figures, Finding, Forecast, Look, Reason, State
+from dispatcher.verdict.judgement.finding import Finding, Forecast, Look, Reason, State
 from dispatcher.verdict.judgement.forecast import LOOKS_TO_KNOW_TRAFFIC, alike_forecast, clusters_per_week, forecast_of
 from dispatcher.verdict.judgement.mean_detector import log_mean_detectors, taken_in
 from dispatcher.verdict.judgement.standing import (
     Case,
     Standing,
     contradicted,
+    found_of,
     is_uncomparable,
     missing_data,
-    ordered,
     settled,
     standing_of,
     watched,
@@ -60,7 +60,7 @@ def judge_mean(case: Case, criterion: Criterion) -> Finding:
     drift = drift_of(case, criterion)
     standing = attributed(case, watched(standing, (each.look for each in seen)), drift)
     entered = figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done)
-    standing = contradicted(standing, criterion, entered[Arm.CANDIDATE].figure, _limit(criterion, entered))
+    standing = contradicted(standing, criterion, entered)
     if standing.state is State.PASS and seen[-1].difference is None:
         # What could be compared once can't be any more: the candidate got nothing for what it spent.
         standing = replace(standing, reasons=standing.reasons | {Reason.LATE_ALARM})
@@ -69,20 +69,8 @@ def judge_mean(case: Case, criterion: Criterion) -> Finding:
     forecast = _forecast(case, criterion, seen) if waits else None
     if waits and forecast is None and _is_out_of_reach(case, seen):
         standing = replace(standing, reasons=standing.reasons | {Reason.UNDECIDABLE_AT_TRAFFIC})
-    preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
-    return Finding(
-        criterion=criterion,
-        state=standing.state,
-        reasons=ordered(standing.reasons),
-        limit=_limit(criterion, entered) or _limit(criterion, preview),
-        levels=case.levels,
-        failed_once=standing.failed_once,
-        entered=entered,
-        preview=preview,
-        looks=tuple(each.look for each in seen),
-        forecast=forecast,
-        drift=drift,
-    )
+    looks = (each.look for each in seen)
+    return found_of(case, criterion, standing, entered, looks, forecast=forecast, drift=drift)
 
 
 def _evidence(case: Case, criterion: Criterion) -> list[_Seen]:
@@ -198,14 +186,6 @@ def _missing(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> set[Rea
     if not reasons and seen and not _varies(seen[-1].difference):
         reasons.add(Reason.THIN_DATA)
     return reasons
-
-
-def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | None:
-    if criterion.limit is not None:
-        return Fraction(criterion.limit)
-    control = figures[Arm.CONTROL].figure
-    assert criterion.bound.times_control is not None
-    return None if control is None else Fraction(criterion.bound.times_control) * control
 
 
 def _forecast(case: Case, criterion: Criterion, seen: Sequence[_Seen]) -> Forecast | None:

@@ -21,9 +21,9 @@ from dispatcher.verdict.judgement.standing import (
     Case,
     Standing,
     contradicted,
+    found_of,
     is_scaled,
     missing_data,
-    ordered,
     settled,
     standing_of,
     watched,
@@ -61,7 +61,6 @@ def judge_share(case: Case, criterion: Criterion) -> Finding:
     evidence = _evidence(case, criterion)
     looks = _watched(case, evidence, list(evidence.looks()))
     figures = figures_of(criterion, case.measurement, case.block.tenants, up_to=case.looks.done)
-    preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
     found = standing_of(
         [_passes(look, case.levels.to_pass) for look in looks[: case.looks.max_weeks]],
         [_reached(look.log_e_fail, case.levels.to_fail) for look in looks],
@@ -71,24 +70,12 @@ def judge_share(case: Case, criterion: Criterion) -> Finding:
     drift = drift_of(case, criterion)
     standing = attributed(case, _doubted(case, criterion, evidence, standing, figures), drift)
     standing = _alarmed(standing, looks, alarmed)
-    standing = contradicted(standing, criterion, figures[Arm.CANDIDATE].figure, _limit(criterion, figures))
+    standing = contradicted(standing, criterion, figures)
     awaited = _is_awaited(criterion, standing)
     if awaited and _is_out_of_reach(case, evidence):
         standing = replace(standing, reasons=standing.reasons | {Reason.UNDECIDABLE_AT_TRAFFIC})
-    return Finding(
-        criterion=criterion,
-        state=standing.state,
-        reasons=ordered(standing.reasons),
-        limit=_limit(criterion, figures) or _limit(criterion, preview),
-        levels=case.levels,
-        failed_once=standing.failed_once,
-        entered=figures,
-        preview=preview,
-        looks=tuple(looks),
-        tenants=alarmed,
-        forecast=evidence.forecast() if awaited else None,
-        drift=drift,
-    )
+    forecast = evidence.forecast() if awaited else None
+    return found_of(case, criterion, standing, figures, looks, tenants=alarmed, forecast=forecast, drift=drift)
 
 
 def _evidence(case: Case, criterion: Criterion) -> Evidence:
@@ -158,11 +145,3 @@ def _is_awaited(criterion: Criterion, standing: Standing) -> bool:
 
 def _is_out_of_reach(case: Case, evidence: Evidence) -> bool:
     return case.looks.start is not None and evidence.is_out_of_reach()
-
-
-def _limit(criterion: Criterion, figures: Mapping[Arm, Figures]) -> Fraction | None:
-    if criterion.limit is not None:
-        return Fraction(criterion.limit)
-    control = figures[Arm.CONTROL].figure
-    assert criterion.bound.times_control is not None
-    return None if control is None else Fraction(criterion.bound.times_control) * control

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 from dispatcher.adr.criterion import Criterion
 from dispatcher.adr.document import Acceptance
 from dispatcher.verdict.claims import Claim, claim_of
 from dispatcher.verdict.evidence.e_process import MEAN_LOOKS_TO_ALARM
-from dispatcher.verdict.judgement.figures import arms_of, clusters_about
-from dispatcher.verdict.judgement.finding import Levels, Look, Reason, State
+from dispatcher.verdict.judgement.figures import arms_of, clusters_about, figures_of, limit_of
+from dispatcher.verdict.judgement.finding import Drift, Figures, Finding, Forecast, Levels, Look, Reason, State
 from dispatcher.verdict.looks import Looks
 from dispatcher.verdict.measured import Arm, LeftOut, Measurement, clusters_of
 
@@ -62,12 +61,46 @@ def watched(standing: Standing, looks: Iterable[Look]) -> Standing:
     return standing
 
 
-def contradicted(standing: Standing, criterion: Criterion, figure: Fraction | None, limit: Fraction | None) -> Standing:
+def contradicted(standing: Standing, criterion: Criterion, entered: Mapping[Arm, Figures]) -> Standing:
     """The standing with an alarm where a pass stands although all that was counted since then lies beyond the limit."""
-    if standing.state is not State.PASS or figure is None or limit is None:
+    counted, limit = entered[Arm.CANDIDATE], limit_of(criterion, entered)
+    if standing.state is not State.PASS or limit is None:
         return standing
-    beyond = figure > limit if criterion.measure.lower_is_better else figure < limit
+    if counted.figure is None:
+        # A percentile that lies among the failures is beyond every value.
+        beyond = criterion.quantile is not None and counted.failed + counted.unknown > 0
+    else:
+        beyond = counted.figure > limit if criterion.measure.lower_is_better else counted.figure < limit
     return replace(standing, reasons=standing.reasons | {Reason.LATE_ALARM}) if beyond else standing
+
+
+def found_of(
+    case: Case,
+    criterion: Criterion,
+    standing: Standing,
+    entered: Mapping[Arm, Figures],
+    looks: Iterable[Look],
+    *,
+    tenants: tuple[str, ...] = (),
+    forecast: Forecast | None,
+    drift: tuple[Drift, ...],
+) -> Finding:
+    """The finding, with the figures of all that there is beside those that the looks took in."""
+    preview = figures_of(criterion, case.measurement, case.block.tenants, up_to=None)
+    return Finding(
+        criterion=criterion,
+        state=standing.state,
+        reasons=ordered(standing.reasons),
+        limit=limit_of(criterion, entered) or limit_of(criterion, preview),
+        levels=case.levels,
+        failed_once=standing.failed_once,
+        entered=entered,
+        preview=preview,
+        looks=tuple(looks),
+        tenants=tenants,
+        forecast=forecast,
+        drift=drift,
+    )
 
 
 def settled(case: Case, criterion: Criterion, found: Standing, missing: Iterable[Reason]) -> Standing:

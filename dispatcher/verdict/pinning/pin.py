@@ -177,7 +177,7 @@ class _Histogram:
                 self.impossible += count
                 continue
             whole = None if value is None else int((value * factor).to_integral_value(ROUND_HALF_UP))
-            if whole == 0 and criterion.measure.is_money:
+            if whole == 0:
                 self.zeros += count
                 whole = None if column.zero_is_unknown else whole
             key = (status, whole)

@@ -59,8 +59,10 @@ def _sizes(criterion: Criterion, ranks: PinnedRanks, unknown: int, zeros: int) -
     if unknown:
         total = unknown + ranks.n
         yield Trap("unknown_values", f"{unknown} of {total} rows have no known {criterion.measure} and don't count")
-    if zeros:
+    if zeros and criterion.measure.is_money:
         yield Trap("zero_cost", f"{zeros} rows cost 0: a cost that isn't known is not a free call")
+    if zeros and criterion.measure.is_duration:
+        yield Trap("zero_time", f"{zeros} rows took 0 ms: a time that wasn't taken is not a fast call")
     if criterion.quantile is not None:
         fewest = math.ceil(math.log(0.05) / math.log(float(criterion.quantile)))
         if ranks.n < fewest:

@@ -8,6 +8,13 @@ from fractions import Fraction
 
 from dispatcher.adr.criterion import Criterion
 
+_GLUED = "\u00a0"
+"""A blank at which no line ends: a number is one word with its unit."""
+
+
+_MANY = 1000
+"""From here on the thousands stand apart, and a tenth is all that is told beside them."""
+
 
 def in_unit(criterion: Criterion, value: Fraction | None) -> str:
     """A figure in the unit of a criterion's measure."""
@@ -16,14 +23,17 @@ def in_unit(criterion: Criterion, value: Fraction | None) -> str:
     if criterion.measure.is_money:
         return dollars(float(value))
     if criterion.aggregate == "rate":
-        return f"{float(100 * value):.4g} %"
-    whole = f"{math.floor(value):,}".replace(",", " ")
-    return f"{whole if value.denominator == 1 else f'{float(value):g}'} {criterion.measure.unit}"
+        return f"{float(100 * value):.4g}{_GLUED}%"
+    if value.denominator == 1:
+        text = f"{value.numerator:,}"
+    else:
+        text = f"{float(value):g}" if abs(value) < _MANY else f"{float(value):,.1f}"
+    return f"{text.replace(',', _GLUED)}{_GLUED}{criterion.measure.unit}"
 
 
 def difference_in_unit(criterion: Criterion, value: float) -> str:
     """A difference of means in the unit of a criterion's measure."""
-    return dollars(value) if criterion.measure.is_money else f"{value:.4g} {criterion.measure.unit}"
+    return dollars(value) if criterion.measure.is_money else f"{value:.4g}{_GLUED}{criterion.measure.unit}"
 
 
 def dollars(value: float) -> str:

@@ -11,7 +11,6 @@ from dispatcher.adr.criterion import Baseline, Criterion, Severity
 from dispatcher.audit.record import Origin
 from dispatcher.verdict.judgement.finding import Figures, Finding, Look, Reason, State
 from dispatcher.verdict.judgement.judge import Outcome, Verdict
-from dispatcher.verdict.judgement.mix import unheard
 from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.measures import counts_exceedances
 from dispatcher.verdict.report.amounts import difference_in_unit, e_value, in_unit, many, minute
@@ -38,6 +37,9 @@ _CONTRACT_ERRORS = {
     1000: (("2.9", "2.9"), ("6.5", "6.5")),
 }
 _CONTRACT_FORM = (Fraction(95, 100), Fraction(3, 2), Fraction(5, 100))
+_MOST_CONTRADICTIONS = 5
+_WORTH_A_PREVIEW = Fraction(1, 10)
+"""A preview of one or two more dispatches only says again what was counted."""
 # What keeps the evidence at hand from counting.
 _VOIDING = frozenset({Reason.TIME_SCALED, Reason.ASSIGNMENT_NOT_COMPARABLE, Reason.NOT_JUDGEABLE})
 
@@ -68,7 +70,9 @@ def where_it_stands(verdict: Verdict) -> Iterator[str]:
         f"Evidence counts from {minute(verdict.epoch.start)} (epoch {verdict.epoch.number}); "
         f"{weekly}, the next is on {minute(looks.at(looks.done + 1))}."
     )
-    for tenant in unheard(verdict.block.tenants, verdict.measurement, up_to=looks.done):
+    for said in verdict.contradictions[:_MOST_CONTRADICTIONS]:
+        yield f"{said[0].upper()}{said[1:]}."
+    for tenant in verdict.unheard:
         yield (
             f"{tenant} has less than half of the candidate's conversations that its registered weight of "
             f"{verdict.block.tenants[tenant]} says, so the others decide for it: let it take part again, or register "
@@ -95,7 +99,7 @@ def points(finding: Finding, verdict: Verdict) -> Iterator[tuple[str, str]]:
             yield "evidence", _evidence(finding, finding.looks[-1])
             if tail := unseen(finding):
                 yield "could be unseen", tail
-    if _all(finding.preview) > _all(finding.entered):
+    if _all(finding.preview) - _all(finding.entered) > _WORTH_A_PREVIEW * _all(finding.entered):
         yield "preview, no evidence", _arms(finding, finding.preview, verdict)
     yield from watched(finding, verdict)
     yield from stayed(finding, verdict)
@@ -173,7 +177,10 @@ def _evidence(finding: Finding, look: Look) -> str:
             f"against it {e_value(look.log_e_fail)} of the {e_value(-math.log(levels.to_fail))} that a fail needs"
         )
     if look.difference is None:
-        return "none yet; a mean is looked at from 50 conversations in each arm that can be compared, of every tenant"
+        return (
+            "none yet; a mean is looked at from 50 conversations in each arm that can be compared, of every tenant by "
+            "its weight and its part of the mean"
+        )
     difference = difference_in_unit(finding.criterion, look.difference)
     if look.half_width_pass is None:
         return f"none; the difference to the limit is {difference}, and the values don't vary, so it has no interval"

@@ -20,14 +20,15 @@ REASONS = {
     Reason.TENANT_ALARM: "one tenant's own dispatches break the limit, whatever the others do; it takes a better "
     "candidate for that tenant",
     Reason.UNKNOWN_SHARE: "too many values are unknown to judge by the others; it takes rows with a known value",
-    Reason.LEFT_OUT_SHARE: "more of an arm's drawn dispatches are left out, recorded late, decided otherwise later on "
-    "or run by another definition, than may be unknown; find out why, and wait until they are few or register again",
+    Reason.LEFT_OUT_SHARE: "more of an arm's drawn dispatches are left out, recorded late, decided otherwise later "
+    "on, moved to the other side or run by another definition, than may be unknown; find out why, and wait until they "
+    "are few, or start anew with `dispatcher adr register --again`",
     Reason.TIME_SCALED: "waits were scaled by the simulator, so these times say nothing about a limit in real time; "
     "it takes rows with time_scale 1",
     Reason.ASSIGNMENT_NOT_COMPARABLE: "the arms weren't assigned so that they could be compared; it takes a drawn "
     "assignment that every registered tenant is in",
     Reason.CONTROL_CHANGED: "the control has run under more than one definition since the start, and the limit is a "
-    "multiple of what it does; keep its policy as it is, and register again",
+    "multiple of what it does; keep its policy as it is, and start anew with `dispatcher adr register --again`",
     Reason.UNDECIDABLE_AT_TRAFFIC: "at this traffic no decision is in sight by the last look, for a limit that is a "
     "number not even if every dispatch kept it, for another one not by more of the same; it takes more traffic, a "
     "larger share, or another criterion",
@@ -37,12 +38,12 @@ REASONS = {
     Reason.NO_GATES: "the record has no gate, so nothing can let it ship; it takes a criterion of severity gate",
     Reason.RECORD_CHANGED: "the acceptance block isn't the one that was registered; undo the change, or register again "
     "and start a new epoch",
-    Reason.BASELINE_NOT_REPRODUCIBLE: "the baseline's query no longer finds what was pinned; find out what changed in "
-    "its source, or pin it again and register",
+    Reason.BASELINE_NOT_REPRODUCIBLE: "the order statistics that were pinned aren't those that the record states; "
+    "bring their file back, or pin the baseline again and register",
     Reason.HISTORY_CHANGED: "an earlier look, computed again, has another result than was stored; find out which rows "
-    "changed",
+    "changed, and bring them back or start anew with `dispatcher adr register --again`",
     Reason.LOG_GAP: "the log is known to have lost dispatches since the start, and nobody knows how they ended; "
-    "register again",
+    "start anew with `dispatcher adr register --again`",
     Reason.NOT_JUDGEABLE: "there is nothing to hold the criterion against; pin its baseline",
     Reason.VARIANT_NOT_AS_ROUTED: "more than 0.1 % of the first attempts ran another variant than was routed; what "
     "was measured isn't what was decided",

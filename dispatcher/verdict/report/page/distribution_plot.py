@@ -7,6 +7,7 @@ from fractions import Fraction
 from xml.etree.ElementTree import Element
 
 from dispatcher.adr.criterion import Measure
+from dispatcher.document.notation import plain
 from dispatcher.verdict.judgement.finding import Finding
 from dispatcher.verdict.judgement.judge import Verdict
 from dispatcher.verdict.measured import Arm, Distribution
@@ -42,7 +43,9 @@ def distribution_plot(finding: Finding, verdict: Verdict) -> Element | None:
     x, y = plot.horizontal(0, max(1, *ends)), plot.vertical(0, 1)
     up = [Mark(share / 100, f"{share} %") for share in (0, 25, 50, 75, 100)]
     drawn = plot.axes(x, y, _marks(x, criterion.measure), up, _caption(criterion.measure))
-    drawn += plot.across(y(float(criterion.quantile)), "needed", "")[:1]
+    level = y(float(criterion.quantile))
+    drawn.append(plot.across(level, "needed", "")[0])
+    drawn.append(plot.words(f"{plain(100 * criterion.quantile)} %", plot.LEFT + 4, level + 13, "needed words"))
     drawn += [plot.line(_steps(values, x, y), class_) for class_, values in lines.items() if values.n]
     drawn += _uprights(finding, x)
     return plot.drawing(f"{criterion.id}: share of the dispatches that stay at or below a value", *drawn)

@@ -30,41 +30,62 @@ def evidence_plot(finding: Finding) -> Element | None:
 
 def _processes(finding: Finding) -> Element:
     to_pass, to_fail = -math.log10(finding.levels.to_pass), -math.log10(finding.levels.to_fail)
-    ends = [0.0, to_pass, to_fail]
-    ends += [_log10(value) for look in finding.looks for value in (look.log_e_pass, look.log_e_fail)]
-    # Far beyond the line it makes no difference how far.
-    high = min(max(ends) * 1.15, 3 * max(to_pass, to_fail))
-    x, y = _weeks(finding), plot.vertical(max(min(ends), _FLOOR), high)
+    ends = [0.0, to_pass, to_fail, *_evidence(finding)]
+    x, y = _weeks(finding), plot.vertical(max(min(ends), _FLOOR), min(max(ends) * 1.15, _ceiling(finding)))
+    curves = {
+        class_: [(x(0), y(0)), *((x(week), y(_log10(getattr(look, name)))) for week, look in _numbered(finding))]
+        for name, class_ in (("log_e_fail", "broken"), ("log_e_pass", "candidate"))
+    }
     drawn = plot.axes(x, y, _week_marks(finding), _power_marks(y), "weekly look")
-    drawn += plot.across(y(to_pass), "needed", f"a pass needs {e_value(to_pass * _LN10)}", beneath=to_pass < to_fail)
+    told, clear_of = f"a pass needs {e_value(to_pass * _LN10)}", [*curves.values()]
+    drawn += plot.across(y(to_pass), "needed", told, beneath=to_pass < to_fail, clear_of=clear_of)
     if to_fail != to_pass:
-        drawn += plot.across(y(to_fail), "broken", f"a fail needs {e_value(to_fail * _LN10)}")
-    for name, class_ in (("log_e_fail", "broken"), ("log_e_pass", "candidate")):
-        places = [(x(week), y(_log10(getattr(look, name)))) for week, look in _numbered(finding)]
-        drawn.append(plot.line([(x(0), y(0)), *places], class_))
+        drawn += plot.across(y(to_fail), "broken", f"a fail needs {e_value(to_fail * _LN10)}", clear_of=clear_of)
+    for class_, places in curves.items():
+        drawn.append(plot.line(places, class_))
         drawn += [
             plot.dot(*place, class_, _said(week, look))
-            for place, (week, look) in zip(places, _numbered(finding), strict=True)
+            for place, (week, look) in zip(places[1:], _numbered(finding), strict=True)
         ]
     return plot.drawing(f"{finding.criterion.id}: evidence for and against the claim at each weekly look", *drawn)
 
 
+def cut_at(finding: Finding) -> str | None:
+    """The evidence beyond which it isn't drawn how far it goes; None where none goes there."""
+    if not finding.looks or not counts_exceedances(finding.criterion):
+        return None
+    ceiling = _ceiling(finding)
+    return _power(round(ceiling)) if max(_evidence(finding)) > ceiling else None
+
+
+def _evidence(finding: Finding) -> list[float]:
+    return [_log10(value) for look in finding.looks for value in (look.log_e_pass, look.log_e_fail)]
+
+
+def _ceiling(finding: Finding) -> float:
+    """Far beyond the lines it makes no difference how far."""
+    return float(math.ceil(3 * max(-math.log10(finding.levels.to_pass), -math.log10(finding.levels.to_fail))))
+
+
 def _differences(finding: Finding, looks: list[Look]) -> Element:
-    half = [look.half_width_fail or 0.0 for look in looks] + [look.half_width_pass or 0.0 for look in looks]
-    middle = [look.difference or 0.0 for look in looks]
-    reach = max(abs(each) + width for each, width in zip(middle * 2, half, strict=True)) * 1.1
-    x, y = _weeks(finding), plot.vertical(-reach, reach)
-    up = [Mark(value, f"{value:+.3g}") for value in round_marks(-reach, reach)]
+    reached = [(look.difference or 0.0) + sign * (look.half_width_pass or 0.0) for look in looks for sign in (-1, 1)]
+    low, high = min(0.0, *reached), max(0.0, *reached)
+    room = (high - low) / 8
+    x, y = _weeks(finding), plot.vertical(low - room, high + room)
+    up = [Mark(value, f"{value:+.3g}" if value else "0") for value in round_marks(low, high)]
     drawn = plot.axes(x, y, _week_marks(finding), up, "weekly look")
-    drawn += plot.across(y(0), "needed", f"the limit, difference in {finding.criterion.measure.unit} a dispatch")
+    bars, dots = [], []
     for week, look in _numbered(finding):
         if look.half_width_pass is None or look.difference is None:
             continue
         low, high = look.difference - look.half_width_pass, look.difference + look.half_width_pass
         middle_low_high = (difference_in_unit(finding.criterion, each) for each in (look.difference, low, high))
         said = "look {}, {}: {}, {} to {}".format(week, minute(look.at), *middle_low_high)
-        drawn.append(plot.line([(x(week), y(low)), (x(week), y(high))], "candidate"))
-        drawn.append(plot.dot(x(week), y(look.difference), "candidate", said))
+        bars.append([(x(week), y(low)), (x(week), y(high))])
+        dots.append(plot.dot(x(week), y(look.difference), "candidate", said))
+    told = f"the limit, difference in {finding.criterion.measure.unit} a dispatch"
+    drawn += plot.across(y(0), "needed", told, clear_of=bars)
+    drawn += [each for bar, dot in zip(bars, dots, strict=True) for each in (plot.line(bar, "candidate"), dot)]
     label = f"{finding.criterion.id}: difference to the limit at each weekly look, with its confidence sequence"
     return plot.drawing(label, *drawn)
 

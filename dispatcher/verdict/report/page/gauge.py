@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
-from dispatcher.verdict.judgement.finding import Finding
+from dispatcher.verdict.judgement.finding import Figures, Finding
 from dispatcher.verdict.measured import Arm
 from dispatcher.verdict.report.amounts import in_unit
 from dispatcher.verdict.report.page import plot
@@ -16,7 +17,7 @@ _WIDTH, _HEIGHT, _LINE = 560, 36, 18
 
 def gauge(finding: Finding) -> Element | None:
     """Where the candidate, the control and the limit lie; None where neither arm has a figure."""
-    figures = {arm: finding.preview[arm].figure for arm in (Arm.CONTROL, Arm.CANDIDATE)}
+    figures = {arm: shown(finding)[arm].figure for arm in (Arm.CONTROL, Arm.CANDIDATE)}
     known = [float(figure) for figure in figures.values() if figure is not None]
     if not known:
         return None
@@ -28,6 +29,12 @@ def gauge(finding: Finding) -> Element | None:
         if figure is not None
     ]
     return plot.drawing(f"{finding.criterion.id}: the figures beside the limit", *drawn, width=_WIDTH, height=_HEIGHT)
+
+
+def shown(finding: Finding) -> Mapping[Arm, Figures]:
+    """What the looks took in, which is what counts; while they took nothing of an arm, everything up to the moment."""
+    missing = any(figures.n and not finding.entered[arm].n for arm, figures in finding.preview.items())
+    return finding.preview if missing else finding.entered
 
 
 def _scale(finding: Finding, known: list[float]) -> Scale:

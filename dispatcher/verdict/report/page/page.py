@@ -15,8 +15,8 @@ from dispatcher.verdict.report.amounts import in_unit
 from dispatcher.verdict.report.document import PERCENTILES, qualification_of, statements_of, title_of
 from dispatcher.verdict.report.page.distribution_plot import distribution_plot
 from dispatcher.verdict.report.page.element import Child, as_html, element
-from dispatcher.verdict.report.page.evidence_plot import evidence_plot
-from dispatcher.verdict.report.page.gauge import gauge
+from dispatcher.verdict.report.page.evidence_plot import cut_at, evidence_plot
+from dispatcher.verdict.report.page.gauge import gauge, shown
 from dispatcher.verdict.report.page.tenants import tenant_strip
 from dispatcher.verdict.report.wording import REASONS
 
@@ -123,13 +123,15 @@ def _card(finding: Finding, verdict: Verdict) -> Element:
 def _evidence_caption(finding: Finding) -> str:
     if not counts_exceedances(finding.criterion):
         return "The difference to the limit and its confidence sequence: all of it below 0 is a pass."
-    return "Evidence for the claim, and against it (dashed), at each look; the line is 1/α."
+    cut = cut_at(finding)
+    beyond = f" Beyond {cut} it is drawn there." if cut is not None else ""
+    return f"Evidence for the claim, and against it (dashed), at each look; the line is 1/α.{beyond}"
 
 
 def _legend(finding: Finding, verdict: Verdict) -> Element:
     """Which colour is what, with the numbers that the gauge shows as places."""
     criterion = finding.criterion
-    entries = [(arm.value, name, _told(criterion, finding.preview[arm])) for arm, name in verdict.names.items()]
+    entries = [(arm.value, name, _told(criterion, shown(finding)[arm])) for arm, name in verdict.names.items()]
     entries.append(("limit", "limit", None if finding.limit is None else in_unit(criterion, finding.limit)))
     return element(
         "ul",
@@ -172,7 +174,8 @@ def _left_out(verdict: Verdict) -> Element:
     if not rows:
         return element("p", "Nobody.")
     head = element("tr", *(element("th", words, scope="col") for words in ("arm", "dispatches", "reason", "they were")))
-    return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
+    table = element("table", element("thead", head), element("tbody", *rows), class_="left-out")
+    return element("div", table, class_="scroll")
 
 
 def _statements(verdict: Verdict) -> Iterator[Element]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
@@ -15,6 +16,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 16, 40
 
 _ROOM = 96
 """What words beside an upright line take at most."""
+_LETTER = 7
+"""What a letter takes, about."""
+_BETWEEN = 8
 
 Point = tuple[float, float]
 
@@ -60,12 +64,30 @@ def words(text: str, x: float, y: float, class_: str, anchor: str = "start") -> 
     return element("text", text, class_=class_, x=x, y=y, text_anchor=anchor)
 
 
-def across(y: float, class_: str, text: str, *, beneath: bool = False) -> list[Element]:
-    """A line from left to right with its words above its right end, or beneath it."""
+def across(
+    y: float, class_: str, text: str, *, beneath: bool = False, clear_of: Sequence[Sequence[Point]] = ()
+) -> list[Element]:
+    """A line from left to right with its words above its right end, or beneath it; at its left end where fewer of the
+    curves, which are given by their corners, run through them.
+    """
+    top, bottom = (y, y + 16) if beneath else (y - 16, y)
+    through = [place for curve in clear_of for place in _along(curve) if top <= place[1] <= bottom]
+    room = _LETTER * len(text)
+    on_right = sum(x > WIDTH - RIGHT - room for x, _ in through)
+    on_left = sum(x < LEFT + room for x, _ in through) < on_right
+    at, anchor = (LEFT + 4, "start") if on_left else (WIDTH - RIGHT, "end")
     return [
         element("line", class_=class_, x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y),
-        words(text, WIDTH - RIGHT, y + 13 if beneath else y - 4, f"{class_} words", anchor="end"),
+        words(text, at, y + 13 if beneath else y - 4, f"{class_} words", anchor=anchor),
     ]
+
+
+def _along(corners: Sequence[Point]) -> Iterator[Point]:
+    """Places on a curve, at its corners and evenly between two."""
+    for (x, y), (to_x, to_y) in itertools.pairwise(corners):
+        for step in range(_BETWEEN):
+            yield x + (to_x - x) * step / _BETWEEN, y + (to_y - y) * step / _BETWEEN
+    yield from corners[-1:]
 
 
 def upright(x: float, class_: str, text: str, *, on_left: bool) -> list[Element]:

@@ -33,7 +33,8 @@ def tenant_strip(verdict: Verdict) -> Element | None:
     counts = _counts(verdict)
     if not counts:
         return None
-    alarmed = {tenant for finding in verdict.findings for tenant in finding.tenants}
+    # The alarm of the only tenant is that of the criterion.
+    alarmed = {tenant for finding in verdict.findings for tenant in finding.tenants if len(verdict.block.tenants) > 1}
     largest = max(each.n for arms in counts.values() for each in arms.values())
     order = sorted(
         counts, key=lambda tenant: (tenant not in alarmed, -sum(c.n for c in counts[tenant].values()), tenant)
