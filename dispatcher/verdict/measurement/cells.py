@@ -17,7 +17,7 @@ from dispatcher.verdict.sums import Sums
 
 _SHARE_DIGITS = 9
 _ASIDE = tuple((reason, reason.value) for reason in ASIDE)
-_LOST = (LeftOut.OVERRIDDEN, LeftOut.OTHER_CANDIDATE)
+_LOST = (LeftOut.OVERRIDDEN, LeftOut.OTHER_CANDIDATE, LeftOut.SWITCHED_VARIANT)
 _SUMS = ("unknown", "known", "n", "total", "hh", "hl", "ll")
 _LEFT_OUT, _SIZE = KEYS.index("left_out"), KEYS.index("size")
 _OF_CELL = slice(KEYS.index("arm"), _SIZE)

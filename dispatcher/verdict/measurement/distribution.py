@@ -83,7 +83,7 @@ class Values:
 
     def _of_rows(self, number: int, rough: Rough) -> sa.Select[Any]:
         """All rows, as if each were a dispatch of a simple cluster."""
-        d, begins = rough.rows.c, self.counting.counts_from_ms
+        d, begins = rough.one_at_a_time, self.counting.counts_from_ms
         in_place = None if begins is None else select(Moment(begins)).scalar_subquery()
         conditions, entered = self._of_row_alone(d, d.created_at, in_place, moment_of)
         return self._counted(number, d, entered, d.arm, conditions)

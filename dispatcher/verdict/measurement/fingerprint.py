@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import astuple, fields
+from operator import attrgetter
 from typing import Any
 
 from dispatcher.verdict.evidence.grid import GridCounts
 from dispatcher.verdict.measured import Cell, Measurement
 from dispatcher.verdict.sums import Sums
 
-_SUMS = tuple(each.name for each in fields(Sums))
+_summed = attrgetter(*(each.name for each in fields(Sums)))
 
 
 def hash_of(measured: Measurement) -> str:
@@ -29,6 +30,8 @@ def hash_of(measured: Measurement) -> str:
             for name, stayed in measured.drift.items()
         },
         "gaps": measured.gaps,
+        "lost": sorted((arm.value, count) for arm, count in measured.lost_to_counting.items()),
+        "otherwise": sorted((look, share, count) for (look, share), count in measured.otherwise_defined.items()),
     }
     text = json.dumps(counted, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -42,5 +45,5 @@ def _listed(cell: Cell) -> list[Any]:
     keys = [cell.look, cell.tenant, cell.share, cell.arm]
     counts = [cell.clusters, cell.dispatches, cell.failed, cell.scaled, cell.astray]
     counted = {name: [list(each.clusters.items()), each.unknown] for name, each in cell.counted.items()}
-    valued = {name: [*(getattr(each.sums, of) for of in _SUMS), each.unknown] for name, each in cell.valued.items()}
+    valued = {name: [*_summed(each.sums), each.unknown, *_summed(each.late)] for name, each in cell.valued.items()}
     return [*keys, *counts, counted, valued]

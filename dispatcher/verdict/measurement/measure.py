@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +36,7 @@ def measure(
     `samples` are the pinned order statistics of the baselines that are treated as samples, by criterion.
     """
     block, origin, looks = population.block, population.origin, population.looks
-    with reading(engine) as connection:
+    with reading(engine) as connection, _without_collecting():
         _prepare(connection)
         gaps = asides.lost_dispatches(connection, block, origin, looks)
         population = replace(
@@ -105,12 +107,24 @@ def _drift(
     return {name: read[each] for name, each in asked.items()}, {name: texts[each] for name, each in asked.items()}
 
 
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Without looks for cycles: what is read is hundreds of thousands of objects, none of which is in one."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _prepare(connection: sa.Connection) -> None:
     """Settings of this transaction: PostgreSQL's guesses about groups of groups are wrong by orders of magnitude, and
     made it sort all rows, join in quadratic time, and compile what runs once.
     """
     if connection.dialect.name == "postgresql":
-        for way in ("jit", "enable_mergejoin", "enable_nestloop", "enable_sort"):
+        for way in ("jit", "enable_mergejoin", "enable_nestloop", "enable_sort", "enable_bitmapscan"):
             connection.exec_driver_sql(f"SET LOCAL {way} = off")
         connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,16 +39,20 @@ class Sides:
 
     def arm(self, p: Any) -> sa.ColumnElement[str]:
         """The side of a dispatch, by the variant that was routed."""
+        return self.by_arm(p, {arm: arm.value for arm in (Arm.CANDIDATE, Arm.CONTROL, Arm.OTHER)})
+
+    def by_arm(self, p: Any, of: Mapping[Arm, Any]) -> sa.ColumnElement[Any]:
+        """What belongs to the side of a dispatch."""
         candidate, control = self.block.candidate.variant, self.block.control.variant
         if not self.against_itself:
-            sides = {candidate: Arm.CANDIDATE.value, control: Arm.CONTROL.value}
-            return case(sides, value=p.routed_variant, else_=Arm.OTHER.value)
+            sides = {candidate: of[Arm.CANDIDATE], control: of[Arm.CONTROL]}
+            return case(sides, value=p.routed_variant, else_=of[Arm.OTHER])
         place = remainder(func.coalesce(p.first_ms, 0) * _SPREAD, _PLACES)
         plays_candidate = place < round(self.candidate_share * _PLACES)
         return case(
-            ((p.routed_variant == control) & plays_candidate, Arm.CANDIDATE.value),
-            (p.routed_variant == control, Arm.CONTROL.value),
-            else_=Arm.OTHER.value,
+            ((p.routed_variant == control) & plays_candidate, of[Arm.CANDIDATE]),
+            (p.routed_variant == control, of[Arm.CONTROL]),
+            else_=of[Arm.OTHER],
         )
 
     def share(self, p: Any) -> sa.ColumnElement[float]:
@@ -79,6 +84,20 @@ class Sides:
             candidate = (p.routed_variant == self.block.candidate.variant) & ran_as_routed(p)
             rules.append((candidate & other, LeftOut.OTHER_CANDIDATE.value))
         return case(*rules)
+
+    def usual(self, p: Any) -> list[sa.ColumnElement[bool]]:
+        """Conditions under which a dispatch is on one of the two sides, ran what was routed, and bars nothing."""
+        drawn = self.block.assignment.kind == "sticky_share"
+        reasons = (Reason.STICKY.value, Reason.SHARE.value) if drawn else (Reason.FLAG.value, Reason.DEFAULT.value)
+        candidate: sa.ColumnElement[bool] = p.routed_variant == self.block.candidate.variant
+        if self.candidate_hash is not None:
+            candidate &= p.variant_hash == self.candidate_hash
+        conditions = [
+            candidate | (p.routed_variant == self.block.control.variant),
+            p.variant == p.routed_variant,
+            sa.or_(*(p.reason == each for each in reasons)),
+        ]
+        return [*conditions, p.assignment_share > 0, p.assignment_share < 1] if drawn else conditions
 
 
 def ran_as_routed(p: Any) -> sa.ColumnElement[bool]:

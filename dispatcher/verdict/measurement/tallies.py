@@ -13,9 +13,9 @@ from sqlalchemy import case, func
 
 from dispatcher.adr.criterion import Criterion, Measure
 from dispatcher.verdict.claims import Claim, claim_of
-from dispatcher.verdict.measurement.integers import Quotient
+from dispatcher.verdict.measurement.integers import Quotient, Total
 from dispatcher.verdict.measurement.population import Population
-from dispatcher.verdict.measurement.values import averaged, exceedance, is_about, value_of
+from dispatcher.verdict.measurement.values import averaged, exceedance, is_about, value_of, within
 from dispatcher.verdict.measures import counts_cells
 
 LIMB = 1 << 20
@@ -23,6 +23,9 @@ LIMB = 1 << 20
 SUMMED = ("failed", "scaled", "astray")
 MOST_AT_ONCE = (1 << 10) - 1
 """The dispatches of a cluster up to which four of its counts are kept in one number, ten bits each."""
+MOST_ADDED = (1 << 43) - 1
+"""The value up to which as many as that add up to no more than the 53 bits that a double has."""
+_DOESNT_ADD_UP = -1
 _BITS = 10
 
 
@@ -80,10 +83,11 @@ class Tallies:
             columns[f"{prefix}_total"] = _total(value_of(measure, d), counting if about is None else counting & about)
         return columns
 
-    def packed(self, d: Any) -> dict[str, sa.ColumnElement[Any]]:
+    def packed(self, d: Any, *, usual: sa.ColumnElement[bool] | None) -> dict[str, sa.ColumnElement[Any]]:
         """The same over rows that are all dispatches that count: up to four counts in a number, which costs a fraction.
 
-        Nothing that isn't over a limit is proven or unknown, so that is looked at once.
+        Nothing that isn't over a limit is proven or unknown, so that is looked at once; of a success, as `usual`
+        tells, only its value is.
         """
         columns: dict[str, sa.ColumnElement[Any]] = {}
         for prefix, flags in self._flags(d).items():
@@ -91,10 +95,24 @@ class Tallies:
             packed = pack(counts)
             if "over" in flags and "n" not in flags:
                 packed = case((flags["over"], pack([1, *counts[1:]])), else_=0)
-            columns[prefix] = sa.cast(func.sum(packed), sa.BigInteger)
+                if usual is not None:
+                    packed = case((usual & within(self.counted[prefix], d), 0), else_=packed)
+            if prefix in self.averaged:
+                # What divides is known.
+                packed = case((flags["n"], pack([1, 1])), else_=packed)
+            columns[prefix] = Total(packed)
         for prefix, measure in self.averaged.items():
-            columns[f"{prefix}_total"] = _total(value_of(measure, d), is_about(measure, d))
+            value, about = value_of(measure, d), is_about(measure, d)
+            counted = value if about is None else case((about, value))
+            # Others may have a sum that is beyond 64 bits.
+            most = sa.literal(MOST_ADDED, sa.BigInteger)
+            adds_up = (func.coalesce(func.min(value), 0) >= 0) & (func.coalesce(func.max(value), 0) <= most)
+            columns[f"{prefix}_total"] = case((adds_up, func.coalesce(Total(counted), 0)), else_=_DOESNT_ADD_UP)
         return columns
+
+    def added_up(self, g: Any) -> list[sa.ColumnElement[bool]]:
+        """Whether the values of a cluster were of a size that adds up exactly everywhere."""
+        return [g[f"{prefix}_total"] != _DOESNT_ADD_UP for prefix in self.averaged]
 
     def unpacked(self, g: Any) -> dict[str, sa.ColumnElement[Any]]:
         """The counts of a cluster that was counted as `packed`."""
@@ -160,11 +178,6 @@ def part(packed: sa.ColumnElement[int], place: int) -> sa.ColumnElement[int]:
     shifted = packed.bitwise_rshift(sa.literal(_BITS * place, sa.Integer)) if place else packed
     # An ordinary integer has a sum that is cheap.
     return sa.cast(shifted.bitwise_and(sa.literal(MOST_AT_ONCE, sa.BigInteger)), sa.Integer)
-
-
-def sum_of(counts: Iterable[Any]) -> sa.ColumnElement[int]:
-    """The packed counts of the rows of a group."""
-    return sa.cast(func.sum(pack(counts)), sa.BigInteger)
 
 
 def _total(value: sa.ColumnElement[int], counting: sa.ColumnElement[bool] | None) -> sa.ColumnElement[int]:

@@ -93,6 +93,18 @@ def exceedance(criterion: Criterion, dispatch: Any) -> Exceedance:
     )
 
 
+def within(criterion: Criterion, dispatch: Any) -> sa.ColumnElement[bool]:
+    """Whether a success counts nowhere in `exceedance`; not true where its value isn't known."""
+    value, measure = value_of(criterion.measure, dispatch), criterion.measure
+    if criterion.quantile is not None:
+        assert criterion.limit is not None
+        kept: sa.ColumnElement[bool] = value <= math.floor(criterion.limit)
+        return kept
+    views = {Measure.PRODUCT_FAILURE, Measure.ENGINEERING_FAILURE}
+    fine: sa.ColumnElement[bool] = value == int(measure not in views and not measure.lower_is_better)
+    return fine
+
+
 @dataclass(frozen=True, slots=True)
 class Averaged:
     """Of a measure's mean: the value of a dispatch, and when it is known, divides by one more, and isn't known."""
