@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from dispatcher.action.decision import Decision
 from dispatcher.action.event import AttemptFinished, AttemptStarted
-from dispatcher.action.observation import EndedBy, ErrorStage, ErrorType, Status
+from dispatcher.action.observation import ErrorStage
 from dispatcher.audit.doubts import RowInDoubt
 from dispatcher.audit.record import AttemptOpening, Kept
 from dispatcher.dispatch.breaker import Health, Permit
 from dispatcher.dispatch.conversation import seed_for
 from dispatcher.dispatch.fallback import health_of
 from dispatcher.dispatch.gate import Barred
+from dispatcher.dispatch.outcomes import CANCELLED, REFUSED, outcome_of_break, session_unlogged, too_late
 from dispatcher.dispatch.parts import Commission, Parts
 from dispatcher.dispatch.rows import Began, Ended, ending_of
 from dispatcher.errors import LogUnavailable
@@ -24,19 +25,6 @@ from dispatcher.paths.observation import Observation, Observer, Session
 from dispatcher.paths.path import Job, Outcome
 
 logger = logging.getLogger(__name__)
-
-CANCELLED = Outcome(
-    status=Status.CANCELLED,
-    ended_by=EndedBy.CANCEL,
-    error_type=ErrorType.CANCELLED,
-    error="the caller cancelled",
-)
-_REFUSED = Outcome(
-    status=Status.ERROR,
-    ended_by=EndedBy.FAILURE,
-    error_type=ErrorType.LOG_UNAVAILABLE,
-    error="the action was refused, since the database didn't say that it has the row",
-)
 
 
 class Attempt:
@@ -76,7 +64,7 @@ class Attempt:
                 within_s=self._left_s(),
             )
         except RowInDoubt:
-            await self.close(_REFUSED, perhaps_refused=True)
+            await self.close(REFUSED, perhaps_refused=True)
             raise
         except asyncio.CancelledError:
             # The log has settled it: the row is there and ends now, or it was refused and there is none to end.
@@ -147,23 +135,13 @@ class Attempt:
         except Barred as barred:
             return barred.outcome
         except LogUnavailable as error:
-            return Outcome(
-                status=Status.ERROR,
-                ended_by=EndedBy.FAILURE,
-                error_type=ErrorType.LOG_UNAVAILABLE,
-                error_stage=ErrorStage.SESSION,
-                error=str(error),
-            )
+            return session_unlogged(error)
         except TimeoutError:
             if not deadline.expired():
                 raise
             # A report accepted in time is the answer, however long the rest took.
-            return self._observer.accepted or Outcome(
-                status=Status.ERROR,
-                ended_by=EndedBy.DEADLINE,
-                error_type=ErrorType.DEADLINE,
-                error_stage=None if self._queued_ns is None else ErrorStage.QUEUE,
-                error=f"no answer within the deadline of {self.decision.deadline_s:g} s",
+            return self._observer.accepted or too_late(
+                self.decision.deadline_s, ErrorStage.QUEUE if self._queued_ns is not None else None
             )
 
     def _left_s(self) -> float:
@@ -238,15 +216,3 @@ def _safely(kept: Callable[[Ended], Kept | None] | None, ended: Ended) -> Kept |
     except Exception:
         logger.exception("nothing is kept of row %s", ended.opening.log_id)
         return None
-
-
-def outcome_of_break(cause: BaseException) -> Outcome:
-    """How an attempt ends that was cancelled, or broken off by a defect or by the end of the program."""
-    if isinstance(cause, asyncio.CancelledError):
-        return CANCELLED
-    return Outcome(
-        status=Status.ERROR,
-        ended_by=EndedBy.FAILURE,
-        error_type=ErrorType.INTERNAL,
-        error=f"a defect of the dispatcher: {type(cause).__name__}",
-    )

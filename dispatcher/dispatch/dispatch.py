@@ -13,10 +13,11 @@ from dispatcher.action.policy import Budget, Period
 from dispatcher.action.request import FEATURE, ResearchAction
 from dispatcher.action.result import ResearchResult
 from dispatcher.audit.record import Kept, Room, new_log_id
-from dispatcher.dispatch.attempt import Attempt, outcome_of_break
+from dispatcher.dispatch.attempt import Attempt
 from dispatcher.dispatch.conversation import Past, form_of, seed_for
 from dispatcher.dispatch.fallback import fallback_decision
 from dispatcher.dispatch.keeping import kept_of
+from dispatcher.dispatch.outcomes import outcome_of_break
 from dispatcher.dispatch.parts import Commission, Parts
 from dispatcher.dispatch.rows import Began, Claim, Ended, opening_of, result_of
 from dispatcher.errors import (

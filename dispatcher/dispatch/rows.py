@@ -32,6 +32,10 @@ _OF_THE_DECISION = (
     "assignment_share",
     "iteration_cap",
 )
+_OF_THE_WORK = (
+    *("cost_nanousd", "runtime_cost_nanousd", "tool_cost_nanousd"),
+    *("iterations", "tool_calls", "tool_errors"),
+)
 _FOUR_CLASSES = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
 
 
@@ -125,22 +129,11 @@ def ending_of(ended: Ended, past: Past, finished_at: dt.datetime, prices: str) -
         http_status=outcome.http_status,
         **_plain(timings_of(seen, ended.response_time_ms, ended.queue_ms)),
         timing_schema=TIMING_SCHEMA,
-        **_tokens_of(seen),
-        cost_nanousd=seen.cost_nanousd,
-        runtime_cost_nanousd=seen.runtime_cost_nanousd,
-        tool_cost_nanousd=seen.tool_cost_nanousd,
+        **_told_of(seen),
         price_version=prices,
-        platform_list_cost_nanousd=seen.totals.list_cost_nanousd if seen.totals else None,
-        iterations=seen.iterations,
-        tool_calls=seen.tool_calls,
-        tool_errors=seen.tool_errors,
         retries=seen.retries,
         retry_wait_ms=seen.retry_wait_ms,
         repairs=seen.repairs,
-        provider_request_id=next((call.request_id for call in reversed(seen.calls) if call.request_id), None),
-        session_id=seen.session.session_id if seen.session else None,
-        agent_id=seen.session.agent_id if seen.session else None,
-        agent_version=seen.session.agent_version if seen.session else None,
         prefix_fingerprint=seen.prefix_fingerprint,
         prompt_fingerprint=seen.prompt_fingerprint,
         section_fingerprints=json.dumps(seen.section_fingerprints) if seen.section_fingerprints else None,
@@ -155,21 +148,24 @@ def swept_ending_of(seen: Observation, stop_reason: str | None, prices: str) -> 
     return SweptEnding(
         usage_unavailable_reason="requests_unreported" if untold else None,
         stop_reason=stop_reason,
-        **_tokens_of(seen),
-        cost_nanousd=seen.cost_nanousd,
-        runtime_cost_nanousd=seen.runtime_cost_nanousd,
-        tool_cost_nanousd=seen.tool_cost_nanousd,
+        **_told_of(seen),
         price_version=prices,
-        platform_list_cost_nanousd=seen.totals.list_cost_nanousd if seen.totals else None,
         active_ms=seen.totals.active_ms if seen.totals else None,
-        iterations=seen.iterations,
-        tool_calls=seen.tool_calls,
-        tool_errors=seen.tool_errors,
-        provider_request_id=next((call.request_id for call in reversed(seen.calls) if call.request_id), None),
-        session_id=seen.session.session_id if seen.session else None,
-        agent_id=seen.session.agent_id if seen.session else None,
-        agent_version=seen.session.agent_version if seen.session else None,
     )
+
+
+def _told_of(seen: Observation) -> dict[str, Any]:
+    """What a row is told of its attempt's work and money, whoever ends it."""
+    session = seen.session
+    return {
+        **_tokens_of(seen),
+        **{name: getattr(seen, name) for name in _OF_THE_WORK},
+        "platform_list_cost_nanousd": seen.totals.list_cost_nanousd if seen.totals else None,
+        "provider_request_id": next((call.request_id for call in reversed(seen.calls) if call.request_id), None),
+        "session_id": session.session_id if session else None,
+        "agent_id": session.agent_id if session else None,
+        "agent_version": session.agent_version if session else None,
+    }
 
 
 def _tokens_of(seen: Observation) -> dict[str, Any]:

@@ -37,32 +37,13 @@ async def retried(
     failure before it is raised.
     """
     sending = _Sending(send, landed)
-
-    def gives_up(state: RetryCallState) -> bool:
-        ends_ns = observer.clock() + state.upcoming_sleep * 1e9
-        return state.attempt_number >= policy.attempts or ends_ns >= deadline_ns
-
-    def wait(state: RetryCallState) -> float:
-        drawn = random.random()  # noqa: S311 - spreads load, hides nothing
-        return wait_s(policy, state.attempt_number, drawn, _latest(state).retry_after_s)
-
-    def before_wait(state: RetryCallState) -> None:
-        observer.schedule_retry(_latest(state).error_type, state.upcoming_sleep)
-
-    async def sleep(seconds: float) -> None:
-        began_ns = observer.clock()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            observer.waited(observer.clock() - began_ns)
-        observer.retry()
-
+    waits = _Waits(policy, observer, deadline_ns)
     retrying = AsyncRetrying(
-        sleep=sleep,
+        sleep=waits.sleep,
         retry=sending.may_be_repeated,
-        wait=wait,
-        stop=gives_up,
-        before_sleep=before_wait,
+        wait=waits.next_s,
+        stop=waits.are_over,
+        before_sleep=waits.announce,
         reraise=True,
     )
     return cast("T", await retrying(sending.once))
@@ -89,6 +70,34 @@ def _latest(state: RetryCallState) -> Failure:
     failure = None if error is None else failure_in(error)
     assert failure is not None
     return failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """The waits between the sendings of one request."""
+
+    policy: RetryPolicy
+    observer: Observer
+    deadline_ns: int
+
+    def are_over(self, state: RetryCallState) -> bool:
+        ends_ns = self.observer.clock() + state.upcoming_sleep * 1e9
+        return state.attempt_number >= self.policy.attempts or ends_ns >= self.deadline_ns
+
+    def next_s(self, state: RetryCallState) -> float:
+        drawn = random.random()  # noqa: S311 - spreads load, hides nothing
+        return wait_s(self.policy, state.attempt_number, drawn, _latest(state).retry_after_s)
+
+    def announce(self, state: RetryCallState) -> None:
+        self.observer.schedule_retry(_latest(state).error_type, state.upcoming_sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        began_ns = self.observer.clock()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.observer.waited(self.observer.clock() - began_ns)
+        self.observer.retry()
 
 
 @dataclass(slots=True)

@@ -46,19 +46,6 @@ class ImportReport:
     unknown: Mapping[str, int]
 
 
-def import_file(
-    engine: sa.Engine,
-    column_map: ImportMap,
-    path: Path,
-    *,
-    dry_run: bool = False,
-    on_progress: OnProgress = lambda _done: None,
-) -> ImportReport:
-    """Import a file by a map, as `import_lines` does."""
-    with open_lines(path, column_map.needed) as lines:
-        return import_lines(engine, column_map, lines, str(path), dry_run=dry_run, on_progress=on_progress)
-
-
 def import_lines(
     engine: sa.Engine,
     column_map: ImportMap,

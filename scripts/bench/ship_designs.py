@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from ship_rules import AS_JUDGED, CostCase, mean_first, our_pass, tail
+from ship_rules import AS_JUDGED, CostCase, mean_first, our_pass
+from ship_samples import tail
 from ship_worlds import P0, RATIO, SCALE, SHAPE, conversations, sums_of, weibull
 
 from dispatcher.adr.document import Acceptance, Record, Status

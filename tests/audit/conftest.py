@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from crash_run import Programs
 
 from dispatcher.audit.engine import open_engine
 
@@ -25,3 +26,9 @@ def engine(database: Path) -> Iterator[sa.Engine]:
     engine = open_engine(f"sqlite:///{database}")
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Programs]:
+    with Programs() as programs:
+        yield programs

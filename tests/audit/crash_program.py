@@ -40,8 +40,6 @@ from dispatcher.audit.migrations import runner  # noqa: F401  # isort: skip
 
 PRICES = PriceTable.load(Path(__file__).parents[2] / "policies" / "prices.yml")
 DATABASE = "the database"
-SCRIPTED = ("before open", "after open", "mid-stream", "before close")
-"""The steps that the program itself comes to; of the others, the statements of a thread are counted."""
 ON_THREAD = {"during spool": "audit-spool", "during drain": "audit-drain", "during sweep": "", "during migrate": ""}
 PATIENCE_S = 0.05
 

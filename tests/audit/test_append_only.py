@@ -41,10 +41,8 @@ LOST = {"status": "lost", "swept_at": LATER, "input_tokens": 5, "landed_at": LAT
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 def put(engine: sa.Engine, **values: Any) -> None:

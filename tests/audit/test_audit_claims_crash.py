@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from attempts import BEGAN, an_ending
 from claim_contract import HASH, keyed
 from log_contract import rows
 
-from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.tables import budget_locks, calls, conversations, idempotency_keys, results
 
@@ -75,10 +73,8 @@ UNDER_ONE_KEY = 'REQUEST = {"idempotency_key": "order-7"}; GRANT = {"request_has
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 def _start(code: str, url: str, *arguments: str) -> subprocess.Popen[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from crash_matrix import Cell, Programs, again_and_again, crash, make_old, matrix, statement_run
+from crash_matrix import Cell, matrix
+from crash_run import Programs, crash
+from crash_states import again_and_again, make_old, statement_run
 from database_servers import Place
 
 _REFUSE_GROWTH = (
@@ -53,12 +54,6 @@ class PostgresqlBase:
 @pytest.fixture(scope="module")
 def base(database_places: dict[str, Place]) -> PostgresqlBase:
     return PostgresqlBase(database_places["postgresql"])
-
-
-@pytest.fixture(scope="module")
-def programs() -> Iterator[Programs]:
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.mark.parametrize("cell", matrix(int(os.environ.get("CRASH_MOMENTS", "2"))), ids=str)

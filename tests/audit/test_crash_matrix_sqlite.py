@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash_matrix import Cell, Programs, again_and_again, crash, make_old, matrix, statement_run
+from crash_matrix import Cell, matrix
+from crash_run import Programs, crash
+from crash_states import again_and_again, make_old, statement_run
 
 from dispatcher.audit.engine import open_engine
 
@@ -49,12 +50,6 @@ class SqliteBase:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> SqliteBase:
     return SqliteBase(tmp_path_factory.mktemp("crash"))
-
-
-@pytest.fixture(scope="module")
-def programs() -> Iterator[Programs]:
-    with Programs() as programs:
-        yield programs
 
 
 @pytest.mark.parametrize("cell", matrix(int(os.environ.get("CRASH_MOMENTS", "2"))), ids=str)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crash_matrix import Cell, Programs, crash
+from crash_matrix import Cell
+from crash_run import Programs, crash
 from open_rows import left_open
 from test_crash_matrix_sqlite import SqliteBase
 

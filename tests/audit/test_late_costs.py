@@ -14,7 +14,6 @@ from open_rows import HOUR, ended_as, many_left_open, now_of
 
 from dispatcher.action.observation import Usage
 from dispatcher.audit.adjustments import adjusted
-from dispatcher.audit.engine import open_engine
 from dispatcher.audit.late_costs import LOOKED_AFTER, LateCosts
 from dispatcher.audit.record import Origin
 from dispatcher.audit.sweeper import ROWS_AT_ONCE
@@ -33,10 +32,8 @@ PLATFORM = {
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 @pytest.fixture

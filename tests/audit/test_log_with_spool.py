@@ -15,7 +15,6 @@ from claim_contract import HASH, keyed
 from log_contract import rows
 from outages import hanging, refusing
 
-from dispatcher.audit.engine import open_engine
 from dispatcher.audit.log import Log
 from dispatcher.audit.record import Room
 from dispatcher.audit.spool import Bounds, Spool, SpoolStatus
@@ -29,10 +28,8 @@ SESSION: dict[str, Any] = {"session_id": "sesn_1", "agent_id": "agent_1", "agent
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 @pytest.fixture

@@ -1,14 +1,29 @@
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
+from pathlib import Path
 
 import pytest
 import yaml
+from sticky_talk import Talk, rule
 
 from dispatcher import Repository, ResearchAction
+from dispatcher.routing.flags.file import LOOK_EVERY_S
+from dispatcher.simulator.config import SimulatorConfig
+from dispatcher.simulator.server import Simulator
 from dispatcher.wiring.serving import build_dispatcher
 
 URL = "https://github.com/example/checkout"
+PRICES = Path(__file__).parents[2] / "policies" / "prices.yml"
+
+
+@pytest.fixture
+def own_simulator(checkout):
+    """A simulator in which no other test has left anything."""
+    with Simulator(SimulatorConfig(repositories={URL: checkout}, time_scale=0, prices=PRICES)) as simulator:
+        yield simulator
 
 
 @pytest.fixture
@@ -43,11 +58,15 @@ def budgeted_dispatcher(live_settings):
 
 
 @pytest.fixture
-def rows(live_settings):
-    path = live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
+def database(live_settings):
+    """The file that the log is in."""
+    return live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
 
+
+@pytest.fixture
+def rows(database):
     def read(sql="SELECT * FROM ai_outbound_logs ORDER BY created_at"):
-        with sqlite3.connect(path) as connection:
+        with sqlite3.connect(database) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute(sql)]
 
@@ -61,3 +80,23 @@ def ask(checkout):
         return ResearchAction(tenant=tenant, repository=Repository(path=checkout, github_url=URL), **more)
 
     return action
+
+
+@pytest.fixture
+def flip(live_settings):
+    """Put a flag in force; a dispatcher sees it at its next look at the file."""
+
+    def write(*rules, enabled=True):
+        flag = {"name": "agent-research", "enabled": enabled, "strategies": list(rules)}
+        file = live_settings.policies_dir / "flags.new"
+        file.write_text(json.dumps({"version": 2, "features": [flag]}))
+        file.replace(live_settings.policies_dir / "flags.json")
+        time.sleep(LOOK_EVERY_S)
+
+    write(rule(99))
+    return write
+
+
+@pytest.fixture
+def talk(ask):
+    return Talk(ask)

@@ -52,20 +52,7 @@ def live_simulator(checkout):
 
 
 @pytest.fixture
-def environment(live_settings, live_simulator, monkeypatch):
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", live_simulator.base_url)
-    monkeypatch.setenv("DISPATCHER_DATABASE_URL", live_settings.database_url.get_secret_value())
-    monkeypatch.setenv("DISPATCHER_POLICIES_DIR", str(live_settings.policies_dir))
-    return monkeypatch
-
-
-@pytest.fixture
-def database(live_settings):
-    return live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
-
-
-@pytest.fixture
-def sweep(environment, capsys):
+def sweep(live_environment, capsys):
     def carry_out(*options, code=0):
         capsys.readouterr()
         assert run(["logs", "sweep", "--json", *options]) == code
@@ -75,7 +62,7 @@ def sweep(environment, capsys):
 
 
 @pytest.fixture
-def killed(environment, checkout, rows, live_settings):
+def killed(live_environment, checkout, rows, live_settings):
     """A process that is killed as soon as its row, and what else is asked for, is there."""
     open_engine(live_settings.database_url.get_secret_value()).dispose()
 
@@ -190,17 +177,17 @@ def test_a_turn_that_was_killed_in_its_conversations_session_is_told_only_what_i
 
 
 def test_a_provider_that_cannot_be_reached_is_waited_for_and_then_the_row_is_given_up_without_it(
-    killed, sweep, rows, database, live_simulator, environment
+    killed, sweep, rows, database, live_simulator, live_environment
 ):
     killed(told_its_session)
     # As the row of an address that answers no more, of which nobody can say that it was a simulator's.
     long_ago(database, origin="production")
-    environment.setenv("ANTHROPIC_API_KEY", "sk-ant-nobody")
-    environment.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    live_environment.setenv("ANTHROPIC_API_KEY", "sk-ant-nobody")
+    live_environment.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     report = sweep(code=2)
     assert report["rows"] == {"given_up": [], "left": {"session_unread": 1}}
     assert report["sessions"] is None
-    environment.setenv("DISPATCHER_SWEEP_PATIENCE_S", "3600")
+    live_environment.setenv("DISPATCHER_SWEEP_PATIENCE_S", "3600")
     [given_up] = sweep(code=2)["rows"]["given_up"]
     [row] = rows()
     assert given_up["usage_unavailable_reason"] == row["usage_unavailable_reason"] == "provider_unavailable"
@@ -211,14 +198,14 @@ def test_a_provider_that_cannot_be_reached_is_waited_for_and_then_the_row_is_giv
     ("address", "reason"), [("https://api.anthropic.com", "no_provider"), ("the simulator's", "other_origin")]
 )
 def test_a_session_that_nobody_here_may_ask_for_is_waited_for_too(
-    sweep, rows, live_settings, environment, address, reason
+    sweep, rows, live_settings, live_environment, address, reason
 ):
     engine = open_engine(live_settings.database_url.get_secret_value())
     left_open(engine, overdue=dt.timedelta(days=2), path="managed", origin="production", session_id="sesn_1")
     left_open(engine, path="managed", origin="production", session_id="sesn_2", owner=gone_owner())
     engine.dispose()
     if address.startswith("https"):
-        environment.setenv("ANTHROPIC_BASE_URL", address)
+        live_environment.setenv("ANTHROPIC_BASE_URL", address)
     report = sweep(code=2 if address.startswith("https") else 0)
     assert [row["usage_unavailable_reason"] for row in report["rows"]["given_up"]] == [reason]
     assert report["rows"]["left"] == {"session_unread": 1}

@@ -28,22 +28,12 @@ ADJUSTMENTS = "SELECT * FROM ai_outbound_adjustments"
 
 
 @pytest.fixture
-def live_simulator(checkout):
-    with Simulator(SimulatorConfig(repositories={URL: checkout}, time_scale=0, prices=PRICES)) as simulator:
-        yield simulator
+def live_simulator(own_simulator):
+    return own_simulator
 
 
 @pytest.fixture
-def database(live_settings):
-    return live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
-
-
-@pytest.fixture
-def command(live_settings, live_simulator, monkeypatch, capsys):
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", live_simulator.base_url)
-    monkeypatch.setenv("DISPATCHER_DATABASE_URL", live_settings.database_url.get_secret_value())
-    monkeypatch.setenv("DISPATCHER_POLICIES_DIR", str(live_settings.policies_dir))
-
+def command(live_environment, capsys):
     def carry_out(*words):
         capsys.readouterr()
         assert run([*words, "--json"]) == 0

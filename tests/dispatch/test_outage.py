@@ -54,8 +54,6 @@ def p99(waits):
     return sorted(waits)[len(waits) * 99 // 100]
 
 
-# Of so many connections to the provider the client drops some without closing them.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_64_dispatches_at_once_lose_nothing_while_postgresql_is_killed_and_started_again(
     own_servers, live_settings, tmp_path, ask, record_property
 ):
@@ -80,7 +78,7 @@ async def test_64_dispatches_at_once_lose_nothing_while_postgresql_is_killed_and
 
     await asyncio.gather(*(dispatch("first", 1) for _ in range(TOGETHER)))
     await asyncio.gather(*(dispatch("calm", 1) for _ in range(TOGETHER)))
-    work = asyncio.gather(*(dispatch("outage", 4) for _ in range(TOGETHER)))
+    work = asyncio.gather(*(dispatch("outage", 3) for _ in range(TOGETHER)))
     await reached(TOGETHER // 2)
     await asyncio.to_thread(kill, own_servers)
     await reached(2 * TOGETHER)
@@ -98,7 +96,7 @@ async def test_64_dispatches_at_once_lose_nothing_while_postgresql_is_killed_and
     engine.dispose()
     place.close()
     assert found == {log_id: str(status) for log_id, status in answered}
-    assert (len(found), requests, set(found.values())) == (6 * TOGETHER + 1, len(found), {"success"})
+    assert (len(found), requests, set(found.values())) == (5 * TOGETHER + 1, len(found), {"success"})
     added = p99(waits["outage"]) - p99(waits["calm"])
     record_property("p99_added_s", round(added, 3))
     print(f"p99: {p99(waits['calm']):.3f} s, {added:+.3f} s in the outage")  # noqa: T201 - the figure is reported

@@ -22,7 +22,7 @@ from dispatcher.errors import ActionInProgress, LogUnavailable
 from dispatcher.wiring.serving import build_dispatcher
 
 ROOT = Path(__file__).parents[2]
-TOGETHER = 32
+TOGETHER = 20
 
 
 def statuses(engine):
@@ -115,7 +115,7 @@ def peaks():
     sa.event.remove(sa.pool.Pool, "checkout", look)
 
 
-async def test_32_dispatches_a_drain_and_a_sweep_have_a_connection_each_time_they_need_one(
+async def test_20_dispatches_a_drain_and_a_sweep_have_a_connection_each_time_they_need_one(
     server_url, direct, live_settings, tmp_path, ask, peaks
 ):
     """None waits for another's: there are as many as those who hold one declare."""

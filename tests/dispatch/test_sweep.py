@@ -5,37 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
-from pathlib import Path
 
 import pytest
 from tampering import open_to_changes
 
 from dispatcher.cli import run
-from dispatcher.simulator.config import SimulatorConfig
-from dispatcher.simulator.server import Simulator
-
-PRICES = Path(__file__).parents[2] / "policies" / "prices.yml"
-URL = "https://github.com/example/checkout"
 
 
 @pytest.fixture
-def live_simulator(checkout):
-    """One of each test's own: another test's sessions would be looked at, too."""
-    with Simulator(SimulatorConfig(repositories={URL: checkout}, time_scale=0, prices=PRICES)) as simulator:
-        yield simulator
+def live_simulator(own_simulator):
+    """Another test's sessions would be looked at, too."""
+    return own_simulator
 
 
 @pytest.fixture
-def database(live_settings):
-    return live_settings.database_url.get_secret_value().removeprefix("sqlite:///")
-
-
-@pytest.fixture
-def sweep(live_settings, live_simulator, monkeypatch, capsys):
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", live_simulator.base_url)
-    monkeypatch.setenv("DISPATCHER_DATABASE_URL", live_settings.database_url.get_secret_value())
-    monkeypatch.setenv("DISPATCHER_POLICIES_DIR", str(live_settings.policies_dir))
-
+def sweep(live_environment, capsys):
     def carry_out(*options):
         capsys.readouterr()
         assert run(["logs", "sweep", "--json", *options]) == 0

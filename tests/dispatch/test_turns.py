@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from dispatcher import ConversationBusy, ConversationContinues, Limits, Transcript
-from dispatcher.simulator.config import SimulatorConfig
-from dispatcher.simulator.server import Simulator
 
-PROJECT = Path(__file__).parents[2]
-URL = "https://github.com/example/checkout"
 FIRST = "Where is the greeting computed?"
 SECOND = "And where is it called?"
 PINS = ["legacy", "legacy-cached", "managed-sonnet-4-6", "managed-haiku-4-5-cap8"]
 
 
 @pytest.fixture
-def live_simulator(checkout):
-    """One of each test's own: what another test had cached would count as read."""
-    prices = PROJECT / "policies" / "prices.yml"
-    with Simulator(SimulatorConfig(repositories={URL: checkout}, time_scale=0, prices=prices)) as simulator:
-        yield simulator
+def live_simulator(own_simulator):
+    """What another test had cached would count as read."""
+    return own_simulator
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import managed_world
 import pytest
 from paths_world import make_repository
 
 from dispatcher.action.request import Repository
 from dispatcher.paths.repository.checkout import Checkout, resolve
+from dispatcher.simulator.server import Simulator
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         },
     )
     return resolve(Repository(path=root))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The repository of the managed path's tests, at its one commit."""
+    return managed_world.make_repository(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    """Slow enough for something to happen while a session runs."""
+    with managed_world.simulating(shop, time_scale=0.02) as running:
+        yield running

@@ -23,6 +23,8 @@ from dispatcher.paths.observation import Observation, Observer, Session
 from dispatcher.paths.path import Fresh, Job, Outcome, PastSession, Resume
 from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.prices import PriceTable
+from dispatcher.simulator.config import SimulatorConfig
+from dispatcher.simulator.server import Simulator
 
 ROOT = Path(__file__).parents[2]
 PRICES = ROOT / "policies" / "prices.yml"
@@ -68,6 +70,11 @@ def committed_lines(checkout: Checkout, file: str) -> list[str]:
     """The lines of a file as they were committed."""
     shown = ["git", "-C", str(checkout.root), "show", f"{checkout.commit_sha}:{file}"]
     return subprocess.run(shown, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def simulating(checkout: Checkout, *, time_scale: float) -> Simulator:
+    """The loopback API, with the repository behind its address."""
+    return Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=time_scale, prices=PRICES))
 
 
 ANY_CHECKOUT = Checkout(Path("/nowhere"), "0" * 40, URL)

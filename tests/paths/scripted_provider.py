@@ -82,12 +82,11 @@ def calling(*uses: tuple[str, str, object]) -> Answer:
 
 @dataclass
 class ScriptedProvider:
-    """What was asked so far, and where to ask. `open_connections` counts those not yet closed."""
+    """What was asked so far, and where to ask."""
 
     base_url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
-    open_connections: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -102,13 +101,11 @@ async def provider(script: Script, headers: Mapping[str, str] | None = None) -> 
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.add(asyncio.current_task())  # type: ignore[arg-type]
-        state.open_connections += 1
         try:
             await _serve(reader, writer, state, script, headers or {})
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            state.open_connections -= 1
             state.closed.set()
             writer.close()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 
 import pytest
-from managed_world import HAIKU, PRICES, URL, answered, make_job, make_path, make_repository, run_once
+from managed_world import HAIKU, answered, make_job, make_path, run_once
 from test_managed_salvage import TABLE, TODAY, as_rows_have_it, figures, is_archived, session
 
 from dispatcher.action.observation import UsageQuality
@@ -16,22 +15,9 @@ from dispatcher.paths.managed.totals import NOTHING_YET
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.paths.sums import SessionTotals
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 TURNS = ("log-1", "log-2", "log-3")
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)
-    with Simulator(config) as running:
-        yield running
 
 
 @pytest.fixture
@@ -48,13 +34,13 @@ def left(
     return LeftSession(session_id=session_id, log_id=log_id, model=HAIKU, on=TODAY, before=before, turns=turns)
 
 
-async def conversation(path: ManagedPath, checkout: Checkout) -> list[Observation]:
+async def conversation(path: ManagedPath, shop: Checkout) -> list[Observation]:
     """Three turns in one session, each as its own attempt saw it."""
-    job = make_job(checkout, cap=8, keeps_session=True)
+    job = make_job(shop, cap=8, keeps_session=True)
     outcome, seen = await run_once(path, job)
     told = [seen]
     for log_id in TURNS[1:]:
-        job = make_job(checkout, cap=8, log_id=log_id, keeps_session=True, seed=answered(job, outcome, seen))
+        job = make_job(shop, cap=8, log_id=log_id, keeps_session=True, seed=answered(job, outcome, seen))
         outcome, seen = await run_once(path, job)
         told.append(seen)
     assert len({seen.session for seen in told}) == 1
@@ -76,10 +62,10 @@ def _added(one: SessionTotals, other: SessionTotals) -> SessionTotals:
 
 
 async def test_each_turn_of_a_session_is_told_what_it_did_itself_whichever_came_after_it(
-    path: ManagedPath, checkout: Checkout
+    path: ManagedPath, shop: Checkout
 ):
     """To the token and the nano-dollar, from what the other turns' rows have; and the session may go on."""
-    told = await conversation(path, checkout)
+    told = await conversation(path, shop)
     assert told[0].session is not None
     session_id = told[0].session.session_id
     for number, log_id in enumerate(TURNS):
@@ -90,9 +76,9 @@ async def test_each_turn_of_a_session_is_told_what_it_did_itself_whichever_came_
     assert not await is_archived(path, session_id)
 
 
-async def test_a_turn_that_is_taken_for_another_has_no_cost(path: ManagedPath, checkout: Checkout):
+async def test_a_turn_that_is_taken_for_another_has_no_cost(path: ManagedPath, shop: Checkout):
     """What its requests used isn't what the platform counted for it."""
-    told = await conversation(path, checkout)
+    told = await conversation(path, shop)
     assert told[0].session is not None
     asked = left(told[0].session.session_id, "log-1", beside(told, 0), ("log-2", "log-1", "log-3"))
     read = await path.read_at_rest(asked, TABLE)
@@ -100,8 +86,8 @@ async def test_a_turn_that_is_taken_for_another_has_no_cost(path: ManagedPath, c
     assert (read.seen.usage_quality, read.seen.cost_nanousd) == (UsageQuality.PARTIAL, None)
 
 
-async def test_nothing_is_told_where_there_are_more_turns_than_messages(path: ManagedPath, checkout: Checkout):
-    told = await conversation(path, checkout)
+async def test_nothing_is_told_where_there_are_more_turns_than_messages(path: ManagedPath, shop: Checkout):
+    told = await conversation(path, shop)
     assert told[0].session is not None
     asked = left(told[0].session.session_id, "log-1", beside(told, 0), (*TURNS, "log-4"))
     read = await path.read_at_rest(asked, TABLE)

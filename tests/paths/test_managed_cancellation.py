@@ -6,34 +6,28 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from managed_world import PRICES, URL, Watched, make_job, make_path, make_repository, run_once, until_a_request_started
+from managed_world import Watched, make_job, make_path, run_once, simulating, until_a_request_started
 from scripted_sessions import ScriptedSessions
 from session_scripts import FOREVER, SUBMITS, echo, request_end, request_start
 
 from dispatcher.action.observation import ZERO_USAGE, UsageQuality
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0.02) as running:
         yield running
 
 
 @pytest.mark.parametrize("after_ms", [0, 10, 20, 40, 60, 90, 120, 180, 300, 700])
 async def test_a_cancellation_at_any_moment_leaves_no_session_running(
-    simulator: Simulator, checkout: Checkout, after_ms: int
+    simulator: Simulator, shop: Checkout, after_ms: int
 ):
     path = make_path(simulator.base_url, simulated=True)
     watched = Watched()
-    running = asyncio.create_task(path.run(make_job(checkout, cap=100), watched.observer))
+    running = asyncio.create_task(path.run(make_job(shop, cap=100), watched.observer))
     await asyncio.sleep(after_ms / 1000)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from managed_world import PRICES, URL, Watched, make_caps, make_job, make_path, make_repository, run_watched
+from managed_world import Watched, make_caps, make_job, make_path, run_watched, simulating
 from scripted_sessions import ScriptedSessions
 from session_scripts import (
     AWAIT_ANSWER,
@@ -29,7 +29,6 @@ from dispatcher.action.event import CapReached
 from dispatcher.action.observation import EndedBy, ErrorType, Status
 from dispatcher.paths.path import Outcome
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 CAP = 2
@@ -127,13 +126,11 @@ async def test_a_call_that_waits_beside_a_valid_report_is_denied():
 
 
 @pytest.mark.parametrize("cap", [3, 4, 5])
-async def test_no_run_on_the_simulator_exceeds_the_cap_and_its_grace(
-    simulator: Simulator, checkout: Checkout, cap: int
-):
+async def test_no_run_on_the_simulator_exceeds_the_cap_and_its_grace(simulator: Simulator, shop: Checkout, cap: int):
     path = make_path(simulator.base_url, simulated=True)
     names = ("kill_switch_is_set", "take_order", "KILL_FILE", "order", "path", "switch", "orders", "README")
     for number, name in enumerate(names):
-        job = make_job(checkout, cap=cap, mode=CapMode.CONFIRM, log_id=f"{cap}-{number}", question=f"Where is {name}?")
+        job = make_job(shop, cap=cap, mode=CapMode.CONFIRM, log_id=f"{cap}-{number}", question=f"Where is {name}?")
         outcome, watched = await run_watched(path, job)
 
         after_the_report = outcome.status is Status.SUCCESS
@@ -141,11 +138,6 @@ async def test_no_run_on_the_simulator_exceeds_the_cap_and_its_grace(
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0, prices=PRICES)) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0) as running:
         yield running

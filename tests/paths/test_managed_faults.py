@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 from managed_world import (
     HAIKU,
-    PRICES,
-    URL,
     Watched,
     make_job,
     make_path,
-    make_repository,
     make_sending,
     run_watched,
+    simulating,
     until_a_request_started,
 )
 
@@ -25,19 +23,13 @@ from dispatcher.action.event import RepairRequested, RetryScheduled
 from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorType, Status, UsageQuality
 from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults.rule import Rule
 from dispatcher.simulator.server import Simulator
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def shared(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.01, prices=PRICES)) as running:
+def shared(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0.01) as running:
         yield running
 
 
@@ -47,13 +39,13 @@ def simulator(shared: Simulator) -> Iterator[Simulator]:
     shared.clear_faults()
 
 
-async def play(simulator: Simulator, checkout: Checkout, *rules: dict[str, Any], log_id: str, cap: int = 6):
+async def play(simulator: Simulator, shop: Checkout, *rules: dict[str, Any], log_id: str, cap: int = 6):
     """One attempt under faults; nothing may run afterwards, and every session is archived."""
     path = make_path(simulator.base_url, simulated=True, silence_s=0.3)
     await path._provisions.of(HAIKU, CapMode.INTERRUPT, make_sending())
     fired = len(simulator.faults_fired)
     simulator.inject(*(Rule(**rule) for rule in rules))
-    outcome, watched = await run_watched(path, make_job(checkout, log_id=log_id, cap=cap))
+    outcome, watched = await run_watched(path, make_job(shop, log_id=log_id, cap=cap))
     assert len(simulator.faults_fired) > fired
     assert simulator.running_sessions == 0
     assert set(await _statuses(path, log_id)) <= {"terminated"}
@@ -102,10 +94,10 @@ APPLIED = [
     ids=lambda on: str(on.get("sent", on["on"])),
 )
 async def test_whatever_is_sent_is_applied_once_although_its_answer_fails(
-    simulator: Simulator, checkout: Checkout, on: dict[str, str], fault: dict[str, Any]
+    simulator: Simulator, shop: Checkout, on: dict[str, str], fault: dict[str, Any]
 ):
     log_id = f"{on} {fault}"
-    outcome, watched, path = await play(simulator, checkout, {**on, "fault": fault}, log_id=log_id)
+    outcome, watched, path = await play(simulator, shop, {**on, "fault": fault}, log_id=log_id)
 
     assert (outcome.status, outcome.ended_by) == (Status.SUCCESS, EndedBy.COMPLETED)
     assert len(await _sessions(path, log_id)) == 1
@@ -130,10 +122,10 @@ async def test_whatever_is_sent_is_applied_once_although_its_answer_fails(
     ids=lambda fault: "-".join(map(str, fault.values())),
 )
 async def test_a_stream_that_misbehaves_changes_neither_the_answer_nor_the_figures(
-    simulator: Simulator, checkout: Checkout, fault: dict[str, Any]
+    simulator: Simulator, shop: Checkout, fault: dict[str, Any]
 ):
     rule = {"on": "events.stream", "fault": fault}
-    outcome, watched, _ = await play(simulator, checkout, rule, log_id=str(fault))
+    outcome, watched, _ = await play(simulator, shop, rule, log_id=str(fault))
 
     assert (outcome.status, outcome.ended_by) == (Status.SUCCESS, EndedBy.COMPLETED)
     assert watched.seen.usage == charged(simulator, watched)
@@ -155,14 +147,14 @@ async def test_a_stream_that_misbehaves_changes_neither_the_answer_nor_the_figur
     ids=lambda value: str(value) if isinstance(value, str) else "-".join(map(str, value.values())),
 )
 async def test_a_run_that_dies_says_why(
-    simulator: Simulator, checkout: Checkout, fault: dict[str, Any], expected: ErrorType
+    simulator: Simulator, shop: Checkout, fault: dict[str, Any], expected: ErrorType
 ):
     if fault["name"] == "session_error":
         terminal = fault.get("terminal", False)
         fault = {name: value for name, value in fault.items() if name != "terminal"}
         fault["retry_status"] = "terminal" if terminal else "exhausted"
     rule = {"on": "model_request", "at": 2, "fault": fault}
-    outcome, watched, _ = await play(simulator, checkout, rule, log_id=f"dies {expected}")
+    outcome, watched, _ = await play(simulator, shop, rule, log_id=f"dies {expected}")
 
     assert (outcome.status, outcome.error_type, outcome.output) == (Status.ERROR, expected, None)
     assert watched.seen.iterations >= 1
@@ -178,34 +170,34 @@ async def test_a_run_that_dies_says_why(
     ids=lambda fault: str(fault["name"]),
 )
 async def test_what_the_platform_mends_itself_is_waited_for(
-    simulator: Simulator, checkout: Checkout, fault: dict[str, Any]
+    simulator: Simulator, shop: Checkout, fault: dict[str, Any]
 ):
     rule = {"on": "model_request", "at": 2, "fault": fault}
-    outcome, watched, _ = await play(simulator, checkout, rule, log_id=f"mends {fault['name']}")
+    outcome, watched, _ = await play(simulator, shop, rule, log_id=f"mends {fault['name']}")
 
     assert outcome.status is Status.SUCCESS
     assert watched.seen.usage == charged(simulator, watched)
 
 
-async def test_usage_that_is_told_after_the_end_is_waited_for(simulator: Simulator, checkout: Checkout):
+async def test_usage_that_is_told_after_the_end_is_waited_for(simulator: Simulator, shop: Checkout):
     """The last request's usage follows the idle event, whichever request that is."""
     rule = {"on": "model_request", "every": True, "fault": {"name": "late_usage"}}
-    outcome, watched, _ = await play(simulator, checkout, rule, log_id="late")
+    outcome, watched, _ = await play(simulator, shop, rule, log_id="late")
 
     assert (outcome.status, watched.seen.usage_quality) == (Status.SUCCESS, UsageQuality.SPLIT_INFERRED)
     assert watched.seen.usage == charged(simulator, watched)
 
 
-async def test_a_repository_that_cannot_be_cloned_is_a_failure(simulator: Simulator, checkout: Checkout):
+async def test_a_repository_that_cannot_be_cloned_is_a_failure(simulator: Simulator, shop: Checkout):
     rule = {"on": "repository.clone", "fault": {"name": "clone_error"}}
-    outcome, _, _ = await play(simulator, checkout, rule, log_id="clone")
+    outcome, _, _ = await play(simulator, shop, rule, log_id="clone")
 
     assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.REPOSITORY)
 
 
-async def test_an_answer_that_was_sent_back_is_counted_and_told(simulator: Simulator, checkout: Checkout):
+async def test_an_answer_that_was_sent_back_is_counted_and_told(simulator: Simulator, shop: Checkout):
     rules = [{"on": "model_request", "every": True, "fault": {"name": "invalid_report"}}]
-    outcome, watched, _ = await play(simulator, checkout, *rules, log_id="repair", cap=30)
+    outcome, watched, _ = await play(simulator, shop, *rules, log_id="repair", cap=30)
 
     assert (outcome.error_type, watched.seen.repairs) == (ErrorType.OUTPUT_INVALID, 1)
     assert [event for event in watched.told if isinstance(event, RepairRequested)] == [RepairRequested()]
@@ -217,13 +209,13 @@ async def test_an_answer_that_was_sent_back_is_counted_and_told(simulator: Simul
     ids=["slow", "ignored"],
 )
 async def test_an_interrupt_that_is_not_obeyed_at_once_still_leaves_nothing_running(
-    simulator: Simulator, checkout: Checkout, fault: dict[str, Any]
+    simulator: Simulator, shop: Checkout, fault: dict[str, Any]
 ):
     rule = {"on": "events.send", "sent": "user.interrupt", "fault": fault}
     path = make_path(simulator.base_url, simulated=True)
     simulator.inject(Rule(**rule))
     watched = Watched()
-    running = asyncio.create_task(path.run(make_job(checkout, log_id=f"stop {fault['name']}"), watched.observer))
+    running = asyncio.create_task(path.run(make_job(shop, log_id=f"stop {fault['name']}"), watched.observer))
     await until_a_request_started(watched)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -236,11 +228,11 @@ async def test_an_interrupt_that_is_not_obeyed_at_once_still_leaves_nothing_runn
 
 
 async def test_a_session_whose_creation_was_never_answered_is_put_away(
-    simulator: Simulator, checkout: Checkout, caplog: pytest.LogCaptureFixture
+    simulator: Simulator, shop: Checkout, caplog: pytest.LogCaptureFixture
 ):
     """The reply is no JSON, so nothing is sent again; the session is there and is found by its tag."""
     rule = {"on": "sessions.create", "fault": {"name": "non_json", "applied": True}}
-    outcome, watched, path = await play(simulator, checkout, rule, log_id="lost")
+    outcome, watched, path = await play(simulator, shop, rule, log_id="lost")
 
     assert (outcome.error_type, watched.noted) == (ErrorType.UNEXPECTED_REPLY, [])
     assert await _statuses(path, "lost") == ["terminated"]

@@ -5,31 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Iterator
 
 import pytest
-from managed_world import HAIKU, PRICES, URL, Watched, make_job, make_path, make_repository, make_sending
+from managed_world import HAIKU, Watched, make_job, make_path, make_sending
 from scripted_sessions import ScriptedSessions
 from session_scripts import AWAIT_ANSWER, FOREVER, REPORT, SUBMITS, Event, echo, idle, message, request_end
 
 from dispatcher.action.decision import CapMode
 from dispatcher.action.observation import EndedBy, Status
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 RUNS_ON_AFTER_ITS_REPORT: list[Event] = [*SUBMITS[: SUBMITS.index(AWAIT_ANSWER) + 1], FOREVER]
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)) as running:
-        yield running
 
 
 # The HTTP library connects in a task of its own, which a loop that ends can cancel before it has begun.
@@ -38,14 +25,14 @@ def simulator(checkout: Checkout) -> Iterator[Simulator]:
 @pytest.mark.parametrize("is_told", [True, False], ids=["cancelled by main", "cancelled by the loop"])
 @pytest.mark.parametrize("after_ms", [0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 200, 400])
 def test_a_loop_that_ends_at_any_moment_leaves_no_session_that_is_not_archived(
-    simulator: Simulator, checkout: Checkout, after_ms: int, *, is_told: bool
+    simulator: Simulator, shop: Checkout, after_ms: int, *, is_told: bool
 ):
     path = make_path(simulator.base_url, simulated=True)
     watched = Watched()
 
     async def main() -> None:
         await path._provisions.of(HAIKU, CapMode.INTERRUPT, make_sending())
-        running = asyncio.create_task(path.run(make_job(checkout, cap=100), watched.observer))
+        running = asyncio.create_task(path.run(make_job(shop, cap=100), watched.observer))
         await asyncio.sleep(after_ms / 1000)
         if is_told:
             running.cancel()

@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 from managed_world import (
-    PRICES,
-    URL,
     answered,
     make_job,
     make_path,
-    make_repository,
     make_sending,
     run_once,
     run_watched,
+    simulating,
 )
 from scripted_sessions import ScriptedSessions
 from session_scripts import SUBMITS
@@ -29,7 +27,6 @@ from dispatcher.paths.managed.resume import CannotGoOn, taken_up
 from dispatcher.paths.managed.session import RemoteSession
 from dispatcher.paths.path import PastSession, Resume
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.faults.rule import Rule
 from dispatcher.simulator.server import Simulator
 
@@ -37,13 +34,8 @@ FOLLOW_UP = "Where are orders taken?"
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0, prices=PRICES)) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0) as running:
         yield running
 
 
@@ -53,14 +45,14 @@ def path(simulator: Simulator) -> Iterator[ManagedPath]:
     simulator.clear_faults()
 
 
-async def first_turn(path: ManagedPath, checkout: Checkout) -> Resume:
-    job = make_job(checkout, cap=6, keeps_session=True)
+async def first_turn(path: ManagedPath, shop: Checkout) -> Resume:
+    job = make_job(shop, cap=6, keeps_session=True)
     return answered(job, *await run_once(path, job))
 
 
-async def second_turn(path: ManagedPath, checkout: Checkout, seed: Resume, **changes: Any):
+async def second_turn(path: ManagedPath, shop: Checkout, seed: Resume, **changes: Any):
     changes = {"cap": 6, "log_id": "log-2", "keeps_session": True, "question": FOLLOW_UP, "seed": seed, **changes}
-    return await run_watched(path, make_job(checkout, **changes))
+    return await run_watched(path, make_job(shop, **changes))
 
 
 async def status_of(path: ManagedPath, session_id: str) -> str:
@@ -80,11 +72,11 @@ async def status_of(path: ManagedPath, session_id: str) -> str:
     ],
 )
 async def test_a_session_made_for_something_else_is_replaced_by_one_that_is_told_everything(
-    path: ManagedPath, checkout: Checkout, name: str, value: object
+    path: ManagedPath, shop: Checkout, name: str, value: object
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     changed = replace(seed, session=replace(seed.session, **{name: value}))
-    outcome, watched = await second_turn(path, checkout, changed)
+    outcome, watched = await second_turn(path, shop, changed)
 
     assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.FLATTENED)
     assert [session.session_id != seed.session.session_id for session in watched.noted] == [True]
@@ -115,21 +107,21 @@ async def deleted(path: ManagedPath, session_id: str) -> None:
 
 @pytest.mark.parametrize("put_away", [archived, deleted])
 async def test_a_session_that_is_gone_is_replaced_in_the_same_turn(
-    path: ManagedPath, checkout: Checkout, put_away: Callable[[ManagedPath, str], Awaitable[None]]
+    path: ManagedPath, shop: Checkout, put_away: Callable[[ManagedPath, str], Awaitable[None]]
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     await put_away(path, seed.session.session_id)
-    outcome, watched = await second_turn(path, checkout, seed)
+    outcome, watched = await second_turn(path, shop, seed)
 
     assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.FLATTENED)
 
 
 async def test_a_session_that_takes_no_message_is_replaced_in_the_same_turn(
-    path: ManagedPath, checkout: Checkout, simulator: Simulator
+    path: ManagedPath, shop: Checkout, simulator: Simulator
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     simulator.inject(Rule(on="events.send", sent="user.message", fault={"name": "status", "status": 400}))
-    outcome, watched = await second_turn(path, checkout, seed)
+    outcome, watched = await second_turn(path, shop, seed)
 
     assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.FLATTENED)
     # The row was told the session that it first meant to use, and then the one that it used.
@@ -137,18 +129,17 @@ async def test_a_session_that_takes_no_message_is_replaced_in_the_same_turn(
     assert await status_of(path, seed.session.session_id) == "terminated"
 
 
-async def test_a_session_that_somebody_else_runs_is_stopped_and_replaced(checkout: Checkout):
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.05, prices=PRICES)
-    with Simulator(config) as simulator:
+async def test_a_session_that_somebody_else_runs_is_stopped_and_replaced(shop: Checkout):
+    with simulating(shop, time_scale=0.05) as simulator:
         path = make_path(simulator.base_url, simulated=True)
-        seed = await first_turn(path, checkout)
+        seed = await first_turn(path, shop)
         simulator.inject(Rule(on="model_request", fault={"name": "rescheduled", "seconds": 60}))
         text = {"type": "text", "text": "Where is everything?"}
         session_id = seed.session.session_id
         await path._claude.client().beta.sessions.events.send(
             session_id, events=[{"type": "user.message", "content": [text]}]
         )
-        outcome, watched = await second_turn(path, checkout, seed)
+        outcome, watched = await second_turn(path, shop, seed)
 
         assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.FLATTENED)
         assert (simulator.running_sessions, await status_of(path, session_id)) == (0, "terminated")
@@ -156,11 +147,11 @@ async def test_a_session_that_somebody_else_runs_is_stopped_and_replaced(checkou
 
 @pytest.mark.parametrize("on", ["sessions.retrieve", "sessions.update", "events.list", "events.stream"])
 async def test_a_failure_that_passes_does_not_drop_the_session(
-    path: ManagedPath, checkout: Checkout, simulator: Simulator, on: Any
+    path: ManagedPath, shop: Checkout, simulator: Simulator, on: Any
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     simulator.inject(Rule(on=on, fault={"name": "status", "status": 503}))
-    outcome, watched = await second_turn(path, checkout, seed)
+    outcome, watched = await second_turn(path, shop, seed)
 
     assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.SESSION)
     assert (watched.seen.session is not None, watched.seen.retries) == (True, 1)
@@ -168,52 +159,51 @@ async def test_a_failure_that_passes_does_not_drop_the_session(
 
 @pytest.mark.parametrize("on", ["sessions.retrieve", "sessions.update", "events.stream"])
 async def test_a_failure_that_stays_fails_the_turn_and_leaves_the_session_as_it_was(
-    path: ManagedPath, checkout: Checkout, simulator: Simulator, on: Any
+    path: ManagedPath, shop: Checkout, simulator: Simulator, on: Any
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     simulator.inject(Rule(on=on, every=True, fault={"name": "status", "status": 503}))
-    outcome, _ = await second_turn(path, checkout, seed)
+    outcome, _ = await second_turn(path, shop, seed)
     simulator.clear_faults()
 
     assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.PROVIDER_ERROR)
     assert await status_of(path, seed.session.session_id) == "idle"
-    again, watched = await second_turn(path, checkout, seed, log_id="log-3")
+    again, watched = await second_turn(path, shop, seed, log_id="log-3")
     assert (again.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.SESSION)
 
 
 async def test_a_status_that_lags_behind_is_no_reason_for_another_session(
-    path: ManagedPath, checkout: Checkout, simulator: Simulator
+    path: ManagedPath, shop: Checkout, simulator: Simulator
 ):
     simulator.inject(Rule(on="session.idle", every=True, fault={"name": "stale_status", "ms": 150}))
-    seed = await first_turn(path, checkout)
-    _, watched = await second_turn(path, checkout, seed)
+    seed = await first_turn(path, shop)
+    _, watched = await second_turn(path, shop, seed)
 
     assert watched.seen.transcript_form is TranscriptForm.SESSION
 
 
-async def test_a_session_whose_closing_words_are_too_slow_is_stopped_and_goes_on_all_the_same(checkout: Checkout):
+async def test_a_session_whose_closing_words_are_too_slow_is_stopped_and_goes_on_all_the_same(shop: Checkout):
     """The caller waits two seconds for it, its stopping included; the figures of the turn are complete nevertheless."""
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.01, prices=PRICES)
-    with Simulator(config) as simulator:
+    with simulating(shop, time_scale=0.01) as simulator:
         path = make_path(simulator.base_url, simulated=True)
-        _, usual = await run_once(path, make_job(checkout, cap=6))
+        _, usual = await run_once(path, make_job(shop, cap=6))
         closing = {"name": "rescheduled", "seconds": 400}
         simulator.inject(Rule(on="model_request", at=usual.iterations, fault=closing))
-        job = make_job(checkout, cap=6, log_id="log-slow", keeps_session=True)
+        job = make_job(shop, cap=6, log_id="log-slow", keeps_session=True)
         outcome, seen = await run_once(path, job)
-        _, watched = await second_turn(path, checkout, answered(job, outcome, seen))
+        _, watched = await second_turn(path, shop, answered(job, outcome, seen))
 
     assert (outcome.ended_by, seen.usage_quality) == (EndedBy.COMPLETED, UsageQuality.SPLIT_INFERRED)
     assert 1500 <= (seen.drain_ms or 0) <= 2500
     assert (watched.seen.transcript_form, watched.seen.session) == (TranscriptForm.SESSION, seen.session)
 
 
-async def test_the_sessions_own_budget_has_room_for_every_turn(path: ManagedPath, checkout: Checkout):
+async def test_the_sessions_own_budget_has_room_for_every_turn(path: ManagedPath, shop: Checkout):
     """It is the backstop: raised before each turn to what is consumed, the cap and a reserve."""
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     client = path._claude.client()
     before = await client.beta.sessions.retrieve(seed.session.session_id)
-    await second_turn(path, checkout, seed)
+    await second_turn(path, shop, seed)
     after = await client.beta.sessions.retrieve(seed.session.session_id)
 
     cap_cents, reserve_cents = 500, 250
@@ -223,11 +213,11 @@ async def test_the_sessions_own_budget_has_room_for_every_turn(path: ManagedPath
 
 
 async def test_a_turn_that_fails_leaves_no_session_for_the_next_one(
-    path: ManagedPath, checkout: Checkout, simulator: Simulator
+    path: ManagedPath, shop: Checkout, simulator: Simulator
 ):
-    seed = await first_turn(path, checkout)
+    seed = await first_turn(path, shop)
     simulator.inject(Rule(on="model_request", at=2, fault={"name": "foreign_interrupt"}))
-    outcome, _ = await second_turn(path, checkout, seed)
+    outcome, _ = await second_turn(path, shop, seed)
 
     assert outcome.ended_by is EndedBy.INTERRUPT
     assert await status_of(path, seed.session.session_id) == "terminated"

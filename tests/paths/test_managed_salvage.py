@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from managed_world import HAIKU, PRICES, URL, answered, make_job, make_path, make_repository, make_sending, run_once
+from managed_world import HAIKU, PRICES, answered, make_job, make_path, make_sending, run_once
 
 from dispatcher.action.decision import CapMode
 from dispatcher.action.observation import ZERO_USAGE, UsageQuality
@@ -19,23 +18,10 @@ from dispatcher.paths.observation import Observation
 from dispatcher.paths.repository.checkout import Checkout
 from dispatcher.paths.sums import SessionTotals
 from dispatcher.prices import PriceTable
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 TABLE = PriceTable.load(PRICES)
 TODAY = dt.datetime.now(dt.UTC).date()
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)
-    with Simulator(config) as running:
-        yield running
 
 
 @pytest.fixture
@@ -78,12 +64,12 @@ async def is_archived(path: ManagedPath, session_id: str) -> bool:
     return (await path._claude.client().beta.sessions.retrieve(session_id)).archived_at is not None
 
 
-async def test_what_a_session_tells_of_its_attempt_is_what_the_attempt_had_seen(path: ManagedPath, checkout: Checkout):
+async def test_what_a_session_tells_of_its_attempt_is_what_the_attempt_had_seen(path: ManagedPath, shop: Checkout):
     """To the token and the nano-dollar, turn by turn of a conversation, whose count the session adds up."""
-    job = make_job(checkout, cap=8, keeps_session=True)
+    job = make_job(shop, cap=8, keeps_session=True)
     outcome, seen = await run_once(path, job)
     assert seen.session is not None
-    later = make_job(checkout, cap=8, log_id="log-2", keeps_session=True, seed=answered(job, outcome, seen))
+    later = make_job(shop, cap=8, log_id="log-2", keeps_session=True, seed=answered(job, outcome, seen))
     _, seen_later = await run_once(path, later)
     assert seen_later.session == seen.session
 
@@ -97,8 +83,8 @@ async def test_what_a_session_tells_of_its_attempt_is_what_the_attempt_had_seen(
     assert await path.salvage(left(seen.session.session_id, "log-2", as_rows_have_it(seen)), TABLE) == told
 
 
-async def test_the_only_turn_of_a_session_is_all_that_it_did(path: ManagedPath, checkout: Checkout):
-    _, seen = await run_once(path, make_job(checkout, cap=8, keeps_session=True))
+async def test_the_only_turn_of_a_session_is_all_that_it_did(path: ManagedPath, shop: Checkout):
+    _, seen = await run_once(path, make_job(shop, cap=8, keeps_session=True))
     assert seen.session is not None
     told = await path.salvage(left(seen.session.session_id), TABLE)
     assert isinstance(told, Salvage)
@@ -122,10 +108,8 @@ async def test_a_session_in_which_nothing_was_said_cost_nothing(path: ManagedPat
     assert told.seen.usage_quality is UsageQuality.SPLIT_INFERRED
 
 
-async def test_a_turn_that_never_came_to_run_is_not_told_what_the_turn_before_it_did(
-    path: ManagedPath, checkout: Checkout
-):
-    _, seen = await run_once(path, make_job(checkout, cap=8, keeps_session=True))
+async def test_a_turn_that_never_came_to_run_is_not_told_what_the_turn_before_it_did(path: ManagedPath, shop: Checkout):
+    _, seen = await run_once(path, make_job(shop, cap=8, keeps_session=True))
     assert seen.session is not None
     told = await path.salvage(left(seen.session.session_id, before=as_rows_have_it(seen)), TABLE)
     assert isinstance(told, Salvage)

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import pytest
 from managed_world import (
     HAIKU,
-    PRICES,
     URL,
     Watched,
     committed_lines,
     make_job,
     make_path,
-    make_repository,
     run_once,
+    simulating,
     until_a_request_started,
 )
 
@@ -23,19 +22,13 @@ from dispatcher.action.observation import ZERO_USAGE, EndedBy, ErrorType, Status
 from dispatcher.paths.managed.totals import NANOUSD_PER_CENT
 from dispatcher.paths.observation import Observation
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.metering.ledger import LedgerEntry
 from dispatcher.simulator.server import Simulator
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
-@pytest.fixture(scope="module")
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0, prices=PRICES)) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0) as running:
         yield running
 
 
@@ -45,19 +38,19 @@ def charges(simulator: Simulator, seen: Observation) -> list[LedgerEntry]:
     return [entry for entry in simulator.ledger if entry.session_id == seen.session.session_id]
 
 
-async def test_a_question_is_answered_with_lines_that_exist(simulator: Simulator, checkout: Checkout):
-    outcome, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout))
+async def test_a_question_is_answered_with_lines_that_exist(simulator: Simulator, shop: Checkout):
+    outcome, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop))
 
     assert (outcome.status, outcome.ended_by, outcome.error) == (Status.SUCCESS, EndedBy.COMPLETED, None)
     assert outcome.output is not None
     for finding in outcome.output.findings:
-        line = (checkout.root / finding.file).read_text().splitlines()[finding.line - 1]
+        line = (shop.root / finding.file).read_text().splitlines()[finding.line - 1]
         assert finding.evidence in line
     assert (simulator.running_sessions, seen.tool_errors) == (0, 0)
 
 
-async def test_usage_and_cost_are_what_the_simulator_charged(simulator: Simulator, checkout: Checkout):
-    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout))
+async def test_usage_and_cost_are_what_the_simulator_charged(simulator: Simulator, shop: Checkout):
+    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop))
 
     charged = charges(simulator, seen)
     requests = [entry for entry in charged if not entry.active_ms]
@@ -71,8 +64,8 @@ async def test_usage_and_cost_are_what_the_simulator_charged(simulator: Simulato
     assert seen.cost_nanousd == pytest.approx(sum(entry.cost_nanousd or 0 for entry in charged), abs=2)
 
 
-async def test_our_cost_and_the_platforms_list_cost_agree_within_a_cent(simulator: Simulator, checkout: Checkout):
-    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout))
+async def test_our_cost_and_the_platforms_list_cost_agree_within_a_cent(simulator: Simulator, shop: Checkout):
+    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop))
 
     assert seen.totals is not None
     assert seen.cost_nanousd is not None
@@ -80,8 +73,8 @@ async def test_our_cost_and_the_platforms_list_cost_agree_within_a_cent(simulato
     assert abs(seen.cost_nanousd - seen.totals.list_cost_nanousd) <= NANOUSD_PER_CENT
 
 
-async def test_the_parts_of_the_wait_add_up_to_the_first_token(simulator: Simulator, checkout: Checkout):
-    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout))
+async def test_the_parts_of_the_wait_add_up_to_the_first_token(simulator: Simulator, shop: Checkout):
+    _, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop))
 
     split = seen.first_token
     assert split.unavailable_reason is None
@@ -89,9 +82,9 @@ async def test_the_parts_of_the_wait_add_up_to_the_first_token(simulator: Simula
     assert all(call.latency_ms is not None for call in seen.calls)
 
 
-async def test_a_capped_run_is_an_error_with_its_usage(checkout: Checkout):
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)) as simulator:
-        outcome, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout, cap=1))
+async def test_a_capped_run_is_an_error_with_its_usage(shop: Checkout):
+    with simulating(shop, time_scale=0.02) as simulator:
+        outcome, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop, cap=1))
 
         assert (outcome.status, outcome.ended_by) == (Status.ERROR, EndedBy.ITERATION_CAP)
         assert (outcome.output, outcome.error_type) == (None, ErrorType.ITERATION_CAP)
@@ -101,40 +94,39 @@ async def test_a_capped_run_is_an_error_with_its_usage(checkout: Checkout):
         assert simulator.running_sessions == 0
 
 
-async def test_a_repository_that_cannot_be_cloned_is_a_failure(simulator: Simulator, checkout: Checkout):
-    elsewhere = Checkout(checkout.root, checkout.commit_sha, "https://github.com/acme/nowhere")
+async def test_a_repository_that_cannot_be_cloned_is_a_failure(simulator: Simulator, shop: Checkout):
+    elsewhere = Checkout(shop.root, shop.commit_sha, "https://github.com/acme/nowhere")
     outcome, _ = await run_once(make_path(simulator.base_url, simulated=True), make_job(elsewhere))
 
     assert (outcome.status, outcome.error_type, outcome.output) == (Status.ERROR, ErrorType.REPOSITORY, None)
     assert simulator.running_sessions == 0
 
 
-async def test_a_commit_that_does_not_exist_is_a_failure(simulator: Simulator, checkout: Checkout):
+async def test_a_commit_that_does_not_exist_is_a_failure(simulator: Simulator, shop: Checkout):
     outcome, _ = await run_once(
-        make_path(simulator.base_url, simulated=True), make_job(Checkout(checkout.root, "f" * 40, URL))
+        make_path(simulator.base_url, simulated=True), make_job(Checkout(shop.root, "f" * 40, URL))
     )
 
     assert (outcome.status, outcome.error_type) == (Status.ERROR, ErrorType.REPOSITORY)
 
 
-async def test_the_repository_is_read_at_the_commit_and_not_as_it_lies_there(simulator: Simulator, checkout: Checkout):
-    switch = checkout.root / "shop" / "switch.py"
+async def test_the_repository_is_read_at_the_commit_and_not_as_it_lies_there(simulator: Simulator, shop: Checkout):
+    switch = shop.root / "shop" / "switch.py"
     as_committed = switch.read_text()
     switch.write_text("nothing = None\n")
-    outcome, _ = await run_once(make_path(simulator.base_url, simulated=True), make_job(checkout))
+    outcome, _ = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop))
     switch.write_text(as_committed)
 
     assert outcome.output is not None
     for finding in outcome.output.findings:
-        assert finding.evidence in committed_lines(checkout, finding.file)[finding.line - 1]
+        assert finding.evidence in committed_lines(shop, finding.file)[finding.line - 1]
 
 
-async def test_an_interrupt_from_the_console_ends_the_run_as_interrupted(checkout: Checkout):
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.02, prices=PRICES)
-    with Simulator(config) as simulator:
+async def test_an_interrupt_from_the_console_ends_the_run_as_interrupted(shop: Checkout):
+    with simulating(shop, time_scale=0.02) as simulator:
         path = make_path(simulator.base_url, simulated=True)
         watched = Watched()
-        running = asyncio.create_task(path.run(make_job(checkout), watched.observer))
+        running = asyncio.create_task(path.run(make_job(shop), watched.observer))
         await until_a_request_started(watched)
         stranger = path._claude.client()
         session_id = watched.noted[0].session_id
@@ -147,10 +139,10 @@ async def test_an_interrupt_from_the_console_ends_the_run_as_interrupted(checkou
         assert simulator.running_sessions == 0
 
 
-async def test_many_runs_at_once_share_one_agent_and_leave_nothing(simulator: Simulator, checkout: Checkout):
+async def test_many_runs_at_once_share_one_agent_and_leave_nothing(simulator: Simulator, shop: Checkout):
     path = make_path(simulator.base_url, simulated=True)
     watched = [Watched() for _ in range(8)]
-    jobs = [make_job(checkout, log_id=f"log-of-many-{number}") for number in range(8)]
+    jobs = [make_job(shop, log_id=f"log-of-many-{number}") for number in range(8)]
     outcomes = await asyncio.gather(*(path.run(job, one.observer) for job, one in zip(jobs, watched, strict=True)))
     await path.settle()
 
@@ -163,10 +155,8 @@ async def test_many_runs_at_once_share_one_agent_and_leave_nothing(simulator: Si
 
 
 @pytest.mark.parametrize("model", [HAIKU, "claude-sonnet-4-6", "claude-opus-5-5"])
-async def test_every_model_comes_to_an_answer(simulator: Simulator, checkout: Checkout, model: str):
-    outcome, seen = await run_once(
-        make_path(simulator.base_url, simulated=True), make_job(checkout, cap=60, model=model)
-    )
+async def test_every_model_comes_to_an_answer(simulator: Simulator, shop: Checkout, model: str):
+    outcome, seen = await run_once(make_path(simulator.base_url, simulated=True), make_job(shop, cap=60, model=model))
 
     assert outcome.status is Status.SUCCESS
     assert {call.model for call in seen.calls} == {model}

@@ -10,15 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from managed_world import (
     HAIKU,
-    PRICES,
-    URL,
     answered,
     make_job,
     make_path,
-    make_repository,
     make_sending,
     run_once,
     run_watched,
+    simulating,
 )
 
 from dispatcher.action.decision import CapMode
@@ -27,7 +25,6 @@ from dispatcher.paths.managed.creation import LOG_ID_KEY
 from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.managed.sweep import LoggedRow, SweepRules, TaggedSession, Verb, verb_for
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 NOW = dt.datetime.now(dt.UTC)
@@ -89,15 +86,9 @@ def test_nothing_is_touched_while_its_row_may_be_at_work(logged: LoggedRow, stat
         assert verb_for(session(status), logged, RULES) is Verb.STOP
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
 @pytest.fixture
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    config = SimulatorConfig(repositories={URL: checkout.root}, time_scale=0.05, prices=PRICES)
-    with Simulator(config) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0.05) as running:
         yield running
 
 
@@ -126,9 +117,9 @@ async def swept(path: ManagedPath, rows: Mapping[str, LoggedRow], *, dry_run: bo
     return await path.sweep(look_up, RULES, dry_run=dry_run), asked
 
 
-async def test_a_sweep_stops_archives_and_leaves_what_it_should(simulator: Simulator, checkout: Checkout):
+async def test_a_sweep_stops_archives_and_leaves_what_it_should(simulator: Simulator, shop: Checkout):
     path = make_path(simulator.base_url, simulated=True)
-    job = make_job(checkout, cap=8, log_id="log-kept", keeps_session=True)
+    job = make_job(shop, cap=8, log_id="log-kept", keeps_session=True)
     _, kept = await run_once(path, job)
     assert kept.session is not None
     ids = {
@@ -166,7 +157,7 @@ async def test_a_sweep_stops_archives_and_leaves_what_it_should(simulator: Simul
 
 
 async def test_a_sweep_finds_sessions_on_every_page_and_of_agents_that_are_no_longer_used(
-    simulator: Simulator, checkout: Checkout
+    simulator: Simulator, shop: Checkout
 ):
     path = make_path(simulator.base_url, simulated=True)
     provision = await path._provisions.of(HAIKU, CapMode.INTERRUPT, make_sending())
@@ -178,12 +169,12 @@ async def test_a_sweep_finds_sessions_on_every_page_and_of_agents_that_are_no_lo
     assert len(report.archived) == 105
 
 
-async def test_a_session_that_a_later_turn_took_up_belongs_to_that_turns_row(simulator: Simulator, checkout: Checkout):
+async def test_a_session_that_a_later_turn_took_up_belongs_to_that_turns_row(simulator: Simulator, shop: Checkout):
     """So a turn that is at work is never taken for what its conversation left behind."""
     path = make_path(simulator.base_url, simulated=True)
-    job = make_job(checkout, cap=8, log_id="log-1", keeps_session=True)
+    job = make_job(shop, cap=8, log_id="log-1", keeps_session=True)
     seed = answered(job, *await run_once(path, job))
-    _, watched = await run_watched(path, make_job(checkout, cap=8, log_id="log-2", keeps_session=True, seed=seed))
+    _, watched = await run_watched(path, make_job(shop, cap=8, log_id="log-2", keeps_session=True, seed=seed))
     report, asked = await swept(path, {"log-1": row(Status.LOST)})
 
     assert asked == [frozenset(["log-2"])]

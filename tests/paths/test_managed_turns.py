@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from managed_world import PRICES, URL, answered, make_job, make_path, make_repository, run_once, run_watched
+from managed_world import answered, make_job, make_path, run_once, run_watched, simulating
 
 from dispatcher.action.observation import ZERO_USAGE, Status, UsageQuality
 from dispatcher.action.transcript import TranscriptForm, verbatim
@@ -14,28 +14,22 @@ from dispatcher.paths.managed.path import ManagedPath
 from dispatcher.paths.managed.totals import NANOUSD_PER_CENT
 from dispatcher.paths.path import Replay
 from dispatcher.paths.repository.checkout import Checkout
-from dispatcher.simulator.config import SimulatorConfig
 from dispatcher.simulator.server import Simulator
 
 QUESTIONS = ("Where is the kill switch looked at?", "Where are orders taken?", "Which file holds the kill switch?")
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    return make_repository(tmp_path_factory.mktemp("shop"))
-
-
 @pytest.fixture
-def simulator(checkout: Checkout) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(repositories={URL: checkout.root}, time_scale=0, prices=PRICES)) as running:
+def simulator(shop: Checkout) -> Iterator[Simulator]:
+    with simulating(shop, time_scale=0) as running:
         yield running
 
 
-async def converse(path: ManagedPath, checkout: Checkout, turns: int = 2):
+async def converse(path: ManagedPath, shop: Checkout, turns: int = 2):
     """So many turns of one conversation; their outcomes and what was seen of each."""
     changes, runs = {}, []
     for number, question in enumerate(QUESTIONS[:turns], start=1):
-        job = make_job(checkout, cap=8, log_id=f"log-{number}", keeps_session=True, question=question, **changes)
+        job = make_job(shop, cap=8, log_id=f"log-{number}", keeps_session=True, question=question, **changes)
         outcome, seen = await run_once(path, job)
         runs.append((outcome, seen))
         changes = {"seed": answered(job, outcome, seen)}
@@ -48,9 +42,9 @@ async def statuses(path: ManagedPath) -> list[str]:
 
 
 async def test_a_later_turn_goes_on_in_the_session_and_reads_what_was_said_from_the_cache(
-    simulator: Simulator, checkout: Checkout
+    simulator: Simulator, shop: Checkout
 ):
-    (_, first), (outcome, second) = await converse(make_path(simulator.base_url, simulated=True), checkout)
+    (_, first), (outcome, second) = await converse(make_path(simulator.base_url, simulated=True), shop)
 
     assert (outcome.status, second.transcript_form) == (Status.SUCCESS, TranscriptForm.SESSION)
     assert second.session == first.session
@@ -58,8 +52,8 @@ async def test_a_later_turn_goes_on_in_the_session_and_reads_what_was_said_from_
     assert uncached[1] * 20 < uncached[0]
 
 
-async def test_each_turn_has_the_usage_that_was_charged_for_it(simulator: Simulator, checkout: Checkout):
-    runs = await converse(make_path(simulator.base_url, simulated=True), checkout, turns=3)
+async def test_each_turn_has_the_usage_that_was_charged_for_it(simulator: Simulator, shop: Checkout):
+    runs = await converse(make_path(simulator.base_url, simulated=True), shop, turns=3)
 
     charged = [entry.usage for entry in simulator.ledger if not entry.active_ms]
     for _, seen in runs:
@@ -72,9 +66,9 @@ async def test_each_turn_has_the_usage_that_was_charged_for_it(simulator: Simula
 
 
 async def test_the_costs_of_the_turns_add_up_and_each_is_within_a_cent_of_the_platforms(
-    simulator: Simulator, checkout: Checkout
+    simulator: Simulator, shop: Checkout
 ):
-    runs = await converse(make_path(simulator.base_url, simulated=True), checkout, turns=3)
+    runs = await converse(make_path(simulator.base_url, simulated=True), shop, turns=3)
 
     ours = [seen.cost_nanousd or 0 for _, seen in runs]
     theirs = [seen.totals.list_cost_nanousd for _, seen in runs if seen.totals]
@@ -83,27 +77,27 @@ async def test_the_costs_of_the_turns_add_up_and_each_is_within_a_cent_of_the_pl
 
 
 async def test_a_conversations_session_stays_idle_under_the_tag_of_its_latest_turn(
-    simulator: Simulator, checkout: Checkout
+    simulator: Simulator, shop: Checkout
 ):
     path = make_path(simulator.base_url, simulated=True)
-    await converse(path, checkout)
+    await converse(path, shop)
 
     [session] = [session async for session in path._claude.client().beta.sessions.list()]
     assert (session.status, session.metadata[LOG_ID_KEY]) == ("idle", "log-2")
 
 
-async def test_a_session_that_no_later_turn_may_use_is_archived(simulator: Simulator, checkout: Checkout):
+async def test_a_session_that_no_later_turn_may_use_is_archived(simulator: Simulator, shop: Checkout):
     path = make_path(simulator.base_url, simulated=True)
-    await run_once(path, make_job(checkout, cap=8))
+    await run_once(path, make_job(shop, cap=8))
 
     assert await statuses(path) == ["terminated"]
 
 
-async def test_earlier_turns_without_a_session_are_told_in_the_message(simulator: Simulator, checkout: Checkout):
+async def test_earlier_turns_without_a_session_are_told_in_the_message(simulator: Simulator, shop: Checkout):
     path = make_path(simulator.base_url, simulated=True)
-    job = make_job(checkout, cap=8)
+    job = make_job(shop, cap=8)
     transcript = answered(job, *await run_once(path, job)).transcript
-    again = make_job(checkout, cap=8, log_id="log-2", question=QUESTIONS[1], seed=Replay(transcript))
+    again = make_job(shop, cap=8, log_id="log-2", question=QUESTIONS[1], seed=Replay(transcript))
     outcome, watched = await run_watched(path, again)
 
     assert (outcome.status, watched.seen.transcript_form) == (Status.SUCCESS, TranscriptForm.FLATTENED)
@@ -115,8 +109,8 @@ async def test_earlier_turns_without_a_session_are_told_in_the_message(simulator
     assert transcript.turns[0].question not in str(watched.seen.work[0])
 
 
-async def test_a_turn_is_told_as_the_messages_api_would_hold_it(simulator: Simulator, checkout: Checkout):
-    runs = await converse(make_path(simulator.base_url, simulated=True), checkout)
+async def test_a_turn_is_told_as_the_messages_api_would_hold_it(simulator: Simulator, shop: Checkout):
+    runs = await converse(make_path(simulator.base_url, simulated=True), shop)
 
     for question, (outcome, seen) in zip(QUESTIONS, runs, strict=False):
         work = seen.work

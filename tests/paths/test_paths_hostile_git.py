@@ -23,6 +23,15 @@ CALLS = [
     ("list_files", {}),
 ]
 
+PROGRAMS = (
+    *("core.fsmonitor", "core.pager", "core.editor", "core.sshCommand", "core.askPass", "core.alternateRefsCommand"),
+    *("diff.external", "diff.evil.command", "diff.evil.textconv"),
+    *("filter.evil.clean", "filter.evil.smudge", "filter.evil.process"),
+    *("gpg.program", "uploadpack.packObjectsHook"),
+)
+COMMANDS = ("credential.helper", "alias.grep", "alias.ls-tree")
+"""Settings that name a program, and those that are a command of a shell after an exclamation mark."""
+
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
@@ -45,25 +54,10 @@ def hostile(tmp_path: Path, trap: Path) -> Path:
         (hooks / hook).write_text(program.read_text())
         (hooks / hook).chmod(0o755)
     settings = {
-        "core.fsmonitor": str(program),
+        **dict.fromkeys(PROGRAMS, str(program)),
+        **dict.fromkeys(COMMANDS, f"!{program}"),
         "core.hooksPath": str(hooks),
-        "core.pager": str(program),
-        "core.editor": str(program),
-        "core.sshCommand": str(program),
-        "core.askPass": str(program),
-        "core.alternateRefsCommand": str(program),
-        "diff.external": str(program),
-        "diff.evil.command": str(program),
-        "diff.evil.textconv": str(program),
-        "filter.evil.clean": str(program),
-        "filter.evil.smudge": str(program),
-        "filter.evil.process": str(program),
         "filter.evil.required": "true",
-        "credential.helper": f"!{program}",
-        "gpg.program": str(program),
-        "alias.grep": f"!{program}",
-        "alias.ls-tree": f"!{program}",
-        "uploadpack.packObjectsHook": str(program),
         "grep.column": "true",
         "grep.heading": "true",
         "grep.patternType": "fixed",

@@ -14,8 +14,9 @@ from test_flag_fuzz import JSON, places
 from dispatcher.errors import InvalidFlags
 from dispatcher.routing.flags.answer import FlagState
 from dispatcher.routing.flags.engine import FlagEngine
+from dispatcher.routing.flags.json_object import NoDocumentError
 from dispatcher.routing.flags.server_document import read_server_document
-from dispatcher.routing.flags.sift import NoDocumentError, sift_here
+from dispatcher.routing.flags.sift import sift_here
 from dispatcher.routing.flags.state import compile_state
 
 

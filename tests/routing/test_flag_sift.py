@@ -14,7 +14,8 @@ from flag_server_world import World, ask, choosing, good, until
 from routing_documents import FLAG, KILL, only, rule, text
 
 from dispatcher.routing.flags.child import LARGE
-from dispatcher.routing.flags.sift import NoDocumentError, sift, sift_here
+from dispatcher.routing.flags.json_object import NoDocumentError
+from dispatcher.routing.flags.sift import sift, sift_here
 
 
 def crowded(content: dict[str, Any], flags: int = 1500) -> dict[str, Any]:

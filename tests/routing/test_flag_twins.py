@@ -15,9 +15,10 @@ from dispatcher.errors import InvalidFlags
 from dispatcher.routing.decision import Situation, decide
 from dispatcher.routing.flags.answer import FlagContext
 from dispatcher.routing.flags.engine import FlagEngine
+from dispatcher.routing.flags.json_object import NoDocumentError
 from dispatcher.routing.flags.reader import document_version, read_flag_document
 from dispatcher.routing.flags.server_document import read_server_document
-from dispatcher.routing.flags.sift import NoDocumentError, sift_here
+from dispatcher.routing.flags.sift import sift_here
 from dispatcher.routing.flags.state import EngineState, compile_state
 
 TENANTS = ["acme", "globex", "script", "é\x00\u202e", "∅"]

@@ -76,3 +76,16 @@ def stage(client_of: Any, _faulty: Simulator) -> Iterator[Stage]:
     """A simulator on which faults are injected; none outlives its test."""
     yield Stage(_faulty, client_of(_faulty, timeout=10))
     _faulty.clear_faults()
+
+
+@pytest.fixture(scope="module")
+def slow(simulation: Any) -> Iterator[Simulator]:
+    """A simulator slow enough to be caught at work, on a busy machine too: a model request takes some 80 ms."""
+    with Simulator(simulation(time_scale=0.02)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def slow_stage(slow: Simulator, client_of: Any) -> Iterator[Stage]:
+    yield Stage(slow, client_of(slow))
+    slow.clear_faults()

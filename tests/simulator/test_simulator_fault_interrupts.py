@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from fault_driving import Outcome, Stage, asks, fault_names, kinds
 from simulator_driving import INTERRUPT, Bench, Shop
 
-from dispatcher.simulator import Simulator
 from dispatcher.simulator.faults import IgnoredInterrupt, Rule, SlowInterrupt
 
 SEND = "events.send"
-
-
-@pytest.fixture(scope="module")
-def slow(simulation: Any) -> Iterator[Simulator]:
-    """A simulator slow enough to be caught at work, on a busy machine too: a model request takes some 80 ms."""
-    with Simulator(simulation(time_scale=0.02)) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def slow_stage(slow: Simulator, client_of: Any) -> Iterator[Stage]:
-    yield Stage(slow, client_of(slow))
-    slow.clear_faults()
 
 
 def interrupted(desk: Bench, session_id: str) -> list[Any]:

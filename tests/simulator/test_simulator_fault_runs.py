@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import anthropic
@@ -10,7 +9,6 @@ import pytest
 from fault_driving import Stage, asks, fault_names, kinds
 from simulator_driving import Bench, Shop
 
-from dispatcher.simulator import Simulator
 from dispatcher.simulator.faults import (
     BudgetReached,
     CloneError,
@@ -33,19 +31,6 @@ RUN = "model_request"
 @pytest.fixture
 def desk(stage: Stage) -> Bench:
     return stage.desk()
-
-
-@pytest.fixture(scope="module")
-def slow(simulation: Any) -> Iterator[Simulator]:
-    """A simulator slow enough to be caught at work."""
-    with Simulator(simulation(time_scale=0.01)) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def slow_stage(slow: Simulator, client_of: Any) -> Iterator[Stage]:
-    yield Stage(slow, client_of(slow))
-    slow.clear_faults()
 
 
 def heard(desk: Bench, session_id: str) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,8 @@ from dispatcher.telemetry.export_parts import Form, read_back
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    """A log of its own, on every engine in turn."""
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 def test_every_row_is_exported_once_as_the_log_has_it(engine: sa.Engine, out: Path, form: Form) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 import sqlalchemy as sa
+from import_files import import_file
 
 from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import Origin
@@ -13,7 +14,6 @@ from dispatcher.audit.tables import logs
 from dispatcher.telemetry.distribution import By, Selection, distribution
 from dispatcher.telemetry.histogram import P50, P90, P95, Histogram, linear, nearest_rank
 from dispatcher.telemetry.import_map import read_map
-from dispatcher.telemetry.importer import import_file
 
 FILES = {"llm_fs_agent_bench": "runs.csv.gz", "openhands_index": "instances.csv.gz"}
 ZEROS_ARE_UNKNOWN = "unit: usd, zero_is_unknown: true"

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from import_files import import_file
 from pyarrow import parquet
 
 from dispatcher.errors import InvalidImport
-from dispatcher.telemetry.importer import import_file, open_lines
+from dispatcher.telemetry.importer import open_lines
 
 COLUMNS = ("id", "outcome", "wall", "cost", "tokens", "at")
 

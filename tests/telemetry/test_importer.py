@@ -5,10 +5,10 @@ import sqlite3
 
 import pytest
 import sqlalchemy as sa
+from import_files import import_file
 
 from dispatcher.audit.tables import logs
 from dispatcher.errors import InvalidImport, SourceUnreachable
-from dispatcher.telemetry.importer import import_file
 
 ONE = "a,ok,1,,,2026-01-01T00:00Z\n"
 

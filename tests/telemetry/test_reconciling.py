@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from money_rows import BEGAN, NEWER, PRICES, REQUEST_NANOUSD, RUNTIME_NANOUSD, everything, put, put_turn
 
-from dispatcher.audit.engine import open_engine
 from dispatcher.audit.record import Origin
 from dispatcher.audit.tables import adjustments, logs
 from dispatcher.telemetry.reconciling import CENT_NANOUSD, Agreement, SessionCost, adjustments_of, reconcile
@@ -23,11 +21,8 @@ TURN_NANOUSD = REQUEST_NANOUSD + RUNTIME_NANOUSD
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    """A log of its own, on every engine in turn."""
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 def test_a_session_within_a_cent_of_the_platform_agrees(engine: sa.Engine) -> None:

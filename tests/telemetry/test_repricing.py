@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,8 @@ from dispatcher.telemetry.repricing import reprice, tie_out
 
 
 @pytest.fixture
-def engine(any_url: str) -> Iterator[sa.Engine]:
-    """A log of its own, on every engine in turn."""
-    engine = open_engine(any_url)
-    yield engine
-    engine.dispose()
+def engine(any_engine: sa.Engine) -> sa.Engine:
+    return any_engine
 
 
 def test_rows_that_add_up_are_left_alone(engine: sa.Engine) -> None:

@@ -14,24 +14,23 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "bench"))
 
+from ship_rates import FastRates, rates_first
 from ship_rules import (
     AS_JUDGED,
     UNDIVIDED,
     CostCase,
-    FastRates,
     Rule,
     cluster_pass,
     exact_pass,
-    grid_firsts,
     mean_first,
     most_by_chance,
     naive_pass,
     our_fail,
     our_pass,
-    rates_first,
     shipped,
     welch_first,
 )
+from ship_samples import grid_firsts
 from ship_worlds import (
     Arrivals,
     Draw,

@@ -13,10 +13,11 @@ from dispatcher.errors import FlagServerUnavailable, InvalidFlags
 from dispatcher.routing.flags.engine import FlagEngine
 from dispatcher.routing.flags.holder import FlagHolder, told_briefly
 from dispatcher.routing.flags.http import Response, get
+from dispatcher.routing.flags.json_object import NoDocumentError
 from dispatcher.routing.flags.outage import OutageLog
 from dispatcher.routing.flags.reader import document_version
 from dispatcher.routing.flags.server_document import ServerDocument, read_server_document
-from dispatcher.routing.flags.sift import NoDocumentError, sift
+from dispatcher.routing.flags.sift import sift
 from dispatcher.routing.flags.state import compile_state
 from dispatcher.routing.flags.store import Kept, StateStore, UnusableError
 

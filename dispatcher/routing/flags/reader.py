@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dispatcher.errors import InvalidFlags
 from dispatcher.routing.flags.document import Envelope, Feature, FlagDocument, Segment
+from dispatcher.routing.flags.json_object import NoDocumentError, first_repeated, json_object
 from dispatcher.routing.flags.meaning import meaning_problems
 from dispatcher.routing.flags.problems import form_problems, repeated
 
@@ -30,7 +30,7 @@ def read_flag_document(content: bytes, subject: str, routed: Collection[str]) ->
         envelope = Envelope.model_validate(raw)
     except ValidationError as error:
         raise InvalidFlags(subject, list(form_problems(error, raw, ()))) from None
-    except _NotADocumentError as error:
+    except NoDocumentError as error:
         raise InvalidFlags(subject, [str(error)]) from None
     problems: list[str] = []
     features = _each(Feature, "features", envelope.features, problems)
@@ -50,40 +50,22 @@ def read_flag_document(content: bytes, subject: str, routed: Collection[str]) ->
     return document
 
 
-class _NotADocumentError(Exception):
-    """The bytes aren't a JSON object."""
-
-
 def _load(content: bytes) -> dict[str, Any]:
-    if not content.strip():
-        raise _NotADocumentError("is empty")
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        raise _NotADocumentError("begins with a byte order mark: save it as UTF-8 without one")
-    try:
-        raw = json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except UnicodeDecodeError as error:
-        raise _NotADocumentError(f"is not UTF-8 text (byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise _NotADocumentError(f"is not JSON, or only the beginning of it: {error.msg} in {place}") from None
-    except (RecursionError, ValueError) as error:
-        raise _NotADocumentError(f"is not usable JSON: {error}") from None
-    if not isinstance(raw, dict):
-        raise _NotADocumentError(f"holds a {type(raw).__name__}, not an object with 'version' and 'features'")
-    return raw
+        raise NoDocumentError("begins with a byte order mark: save it as UTF-8 without one")
+    return json_object(content, object_pairs_hook=_unique, parse_constant=_no_constant)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotADocumentError(f"key {twice!r} stands twice in one object; the last would win without a word")
+        twice = first_repeated(pairs)
+        raise NoDocumentError(f"key {twice!r} stands twice in one object; the last would win without a word")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise _NotADocumentError(f"is not JSON: it holds {name}")
+    raise NoDocumentError(f"is not JSON: it holds {name}")
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -13,15 +13,12 @@ from collections.abc import Collection
 from typing import Any
 
 from dispatcher.routing.flags.child import LARGE, in_child
+from dispatcher.routing.flags.json_object import NoDocumentError, first_repeated, json_object
 
 TWICE = "\0twice"
 """Stands in an object of which a key stood there twice, with that key as its value."""
 _LONGEST_NUMBER = 400
 _REFUSED = 3
-
-
-class NoDocumentError(Exception):
-    """The bytes hold no list of flags."""
 
 
 def sift(content: bytes, routed: Collection[str]) -> bytes:
@@ -38,7 +35,7 @@ def sift(content: bytes, routed: Collection[str]) -> bytes:
 
 def sift_here(content: bytes, routed: Collection[str]) -> bytes:
     """As `sift`, in this process."""
-    document = _load(content)
+    document = json_object(content, object_pairs_hook=_marked, parse_int=_bounded)
     features = document.get("features")
     if not isinstance(features, list):
         missing = "is missing" if "features" not in document else f"holds a {type(features).__name__}, not a list"
@@ -67,28 +64,10 @@ def _named(features: list[Any], names: set[str]) -> list[dict[str, Any]]:
     return [one for one in _objects(features) if isinstance(one.get("name"), str) and one["name"] in names]
 
 
-def _load(content: bytes) -> dict[str, Any]:
-    if not content.strip():
-        raise NoDocumentError("is empty")
-    try:
-        document = json.loads(content.decode(), object_pairs_hook=_marked, parse_int=_bounded)
-    except UnicodeDecodeError as error:
-        raise NoDocumentError(f"is not UTF-8 text (byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise NoDocumentError(f"is not JSON, or only the beginning of it: {error.msg} in {place}") from None
-    except RecursionError:
-        raise NoDocumentError("is not usable JSON: it is nested too deeply") from None
-    if not isinstance(document, dict):
-        raise NoDocumentError(f"holds a {type(document).__name__}, not an object with 'version' and 'features'")
-    return document
-
-
 def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        found[TWICE] = next(key for key in keys if keys.count(key) > 1)
+        found[TWICE] = first_repeated(pairs)
     return found
 
 
