@@ -18,6 +18,7 @@ from dispatcher.verdict.evidence.e_process import (
     Histogram,
     clean_clusters_needed,
     epoch_alpha,
+    fail_reaches,
     log_balance,
     log_e_fail,
     log_e_pass,
@@ -98,6 +99,13 @@ def test_one_exceedance_more_lowers_the_pass_side_and_raises_the_fail_side(
 
     assert log_e_pass(worse, P0) < log_e_pass(better, P0)
     assert log_e_fail(worse, P0) > log_e_fail(better, P0)
+
+
+@given(CLUSTERS, st.sampled_from([0.01, 0.05, 0.5, 0.95]), st.sampled_from([0.5, 0.05, 1e-5]))
+def test_whether_a_fail_is_reached_is_what_the_process_itself_says(
+    clusters: dict[tuple[int, int], int], p0: float, alpha: float
+) -> None:
+    assert fail_reaches(clusters, p0, alpha) == (log_e_fail(clusters, p0) >= -math.log(alpha))
 
 
 def test_evidence_of_any_amount_of_data_is_a_finite_number() -> None:

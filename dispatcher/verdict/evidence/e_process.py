@@ -56,6 +56,18 @@ def log_e_fail(clusters: Histogram, p0: float) -> float:
     return _log_mixture(clusters, p0, _fail_bets(p0))
 
 
+def fail_reaches(clusters: Histogram, p0: float, alpha: float) -> bool:
+    """Whether E against "at most p₀ are above the limit" is at 1/alpha or beyond.
+
+    Asked of each of many tenants, of which few can: ln(1 + x) <= x, so that a bet's logarithm is at most its rate times
+    what all shares together exceed p₀ by.
+    """
+    excess = sum(count * (above / size - p0) for (size, above), count in clusters.items())
+    steepest = -min(_rate(p0, bet) for bet, _ in _fail_bets(p0))
+    # Twice as much as can be, far beyond what rounding does.
+    return 2 * steepest * excess >= -math.log(alpha) and log_e_fail(clusters, p0) >= -math.log(alpha)
+
+
 def log_detectors(looks: Iterable[Histogram], p0: float) -> Iterator[float]:
     """After each look at new clusters, ln S of a detector of a limit that was kept and is broken now.
 

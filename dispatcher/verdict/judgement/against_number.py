@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,13 @@ from fractions import Fraction
 from functools import cached_property
 
 from dispatcher.adr.criterion import Criterion
-from dispatcher.verdict.evidence.e_process import clean_clusters_needed, log_detectors, log_e_fail, log_e_pass
+from dispatcher.verdict.evidence.e_process import (
+    clean_clusters_needed,
+    fail_reaches,
+    log_detectors,
+    log_e_fail,
+    log_e_pass,
+)
 from dispatcher.verdict.judgement.figures import exceedances
 from dispatcher.verdict.judgement.finding import Forecast, Look
 from dispatcher.verdict.judgement.forecast import forecast_of, is_out_of_reach
@@ -57,7 +62,7 @@ class AgainstNumber:
                 cells[cell.tenant].append(cell)
             for tenant in sorted(set(cells) - alarmed):
                 by_tenant[tenant] += exceedances(cells[tenant], self.criterion, "proven")
-                if log_e_fail(by_tenant[tenant], self._p0) >= -math.log(self.case.levels.per_tenant):
+                if fail_reaches(by_tenant[tenant], self._p0, self.case.levels.per_tenant):
                     alarmed.add(tenant)
         return tuple(sorted(alarmed))
 
