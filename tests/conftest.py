@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import freezegun
+import hypothesis
 import pytest
 
 # freezegun reads every public name of a package, and would import the lazy ones' modules under its frozen clock.
@@ -18,6 +19,12 @@ import dispatcher.prices  # noqa: F401
 # A frozen monotonic clock lies decades ahead: a timer that an event loop on another thread sets meanwhile, such as the
 # simulator's, would never fire again.
 freezegun.configure(extend_ignore_list=["asyncio"])
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

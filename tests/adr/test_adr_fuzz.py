@@ -65,19 +65,19 @@ def around(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(content=st.binary(max_size=400))
 def test_any_bytes(read: Read, content: bytes) -> None:
     assert record_or_reasons(read, content) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(front=st.text(max_size=100), body=st.text(max_size=200), inside=st.text(max_size=200))
 def test_any_text_in_the_shape_of_a_record(read: Read, front: str, body: str, inside: str) -> None:
     record_or_reasons(read, f"---\n{front}\n---\n{body}\n## Confirmation\n{FENCE}{inside}\n```\n")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_damage_to_a_good_record(read: Read, sample: str, data: st.DataObject) -> None:
     text = sample
@@ -89,7 +89,7 @@ def test_any_damage_to_a_good_record(read: Read, sample: str, data: st.DataObjec
     record_or_reasons(read, text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_value_anywhere_in_the_block(read: Read, sample: str, block: dict[str, Any], data: st.DataObject) -> None:
     damaged = copy.deepcopy(block)
@@ -99,7 +99,7 @@ def test_any_value_anywhere_in_the_block(read: Read, sample: str, block: dict[st
     record_or_reasons(read, sample.partition(FENCE)[0] + FENCE + yaml.safe_dump(damaged) + "```\n")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_no_key_of_the_block_may_be_missing_or_unknown(
     read: Read, sample: str, block: dict[str, Any], data: st.DataObject
@@ -122,7 +122,7 @@ OBLIGATORY = {
 }  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_the_order_of_keys_and_the_style_of_yaml_do_not_change_the_hash(
     read: Read, sample: str, block: dict[str, Any], seed: int

@@ -37,7 +37,7 @@ def counted(status: Status, cost: int | None, reserved: int | None) -> int:
 
 
 @given(rows=ROWS, asked=AMOUNTS, spare=st.integers(-2, 2))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_row_is_granted_exactly_where_it_fits_beside_all_that_is_spent_and_reserved(
     connections: Connections,
     engine: sa.Engine,

@@ -192,7 +192,7 @@ DOCUMENTS = st.lists(SCRAPS | st.text(max_size=5), max_size=12).map(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=100) | DOCUMENTS)
 def test_any_content_is_the_model_or_the_callers_error(path: Path, content: bytes) -> None:
     refused: InvalidPolicy | None = None

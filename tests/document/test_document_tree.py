@@ -41,7 +41,7 @@ def scalars(value: Any) -> list[Any]:
     return [found for item in value for found in scalars(item)] if isinstance(value, list) else [value]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     text=st.text(max_size=300) | st.lists(SCRAPS | st.text(max_size=4), max_size=25).map("".join), typed=st.booleans()
 )
@@ -68,7 +68,7 @@ DOCUMENTS = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(document=DOCUMENTS, flow=st.sampled_from([None, True, False]))
 def test_what_is_written_is_what_is_read(document: dict[str, Any], flow: bool | None) -> None:
     # A text is quoted, because without quotes another reader's idea of a number is in question.

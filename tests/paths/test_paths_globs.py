@@ -80,7 +80,7 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces)
 def test_no_program_is_told_less_than_the_glob_matches(repository: Path, parts: list[str]) -> None:
     try:

@@ -160,7 +160,7 @@ def billed(body: dict[str, Any], calls: int, repeats: int) -> Answer:
     return streamed(events)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(3_000, 60_000),
     st.integers(10_000_000, 400_000_000),

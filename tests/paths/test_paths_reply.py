@@ -105,7 +105,7 @@ events_of_any_form = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(events_of_any_form)
 def test_events_of_any_form_end_in_a_reply_or_an_unexpected_reply(events: list[dict[str, Any]]) -> None:
     reply = StreamedReply()

@@ -102,7 +102,7 @@ def test_every_kind_is_sent_somewhere_and_stable_ones_come_first() -> None:
     assert classes == sorted(classes, key=lambda stability: stability is Stability.VOLATILE)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(texts.filter(str.strip), st.integers(1, 30), st.none() | transcripts), min_size=2, max_size=3)
 )

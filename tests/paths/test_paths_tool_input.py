@@ -39,7 +39,7 @@ names = st.sampled_from([*MODELS, "bash", ""])
 keys = st.sampled_from(["pattern", "path_glob", "path", "start_line", "end_line", "\ud800", "x" * 2000])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names, st.dictionaries(keys, values, max_size=4) | values)
 async def test_any_input_gives_a_result_that_can_be_sent(checkout: Checkout, name: str, tool_input: Any) -> None:
     result = await RepositoryTools(checkout).call(name, tool_input)

@@ -170,7 +170,7 @@ a b e é _ . ( ) (?: | * + ? {2} {1,3} {,2} {2,} ^ $
 pieces = st.lists(st.sampled_from(PIECES), min_size=1, max_size=7)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces)
 async def test_whatever_is_accepted_means_the_same_to_both_programs(both: list[Checkout], parts: list[str]) -> None:
     pattern = "".join(parts)

@@ -90,7 +90,7 @@ projects = st.sampled_from(PROJECTS)
 variants = st.sampled_from(VARIANTS)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(contents(), tenants, projects, variants)
 def test_a_named_tenant_goes_where_it_is_named_for_and_nobody_else_moves(
     before: FlagContent, tenant: str, project: str | None, variant: str
@@ -102,7 +102,7 @@ def test_a_named_tenant_goes_where_it_is_named_for_and_nobody_else_moves(
     assert of_others(found, tenant, project) == of_others(answers(before), tenant, project)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(contents(), tenants, tenants, projects, variants, variants)
 def test_namings_of_two_tenants_commute(
     before: FlagContent, one: str, other: str, project: str | None, to: str, elsewhere: str
@@ -115,7 +115,7 @@ def test_namings_of_two_tenants_commute(
     assert answers(second(first(before))) == answers(first(second(before)))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(contents(), tenants, projects, variants)
 def test_naming_again_changes_nothing(before: FlagContent, tenant: str, project: str | None, variant: str) -> None:
     edit = Naming(flag=FLAG, tenant=tenant, project=project, variant=variant)
@@ -124,7 +124,7 @@ def test_naming_again_changes_nothing(before: FlagContent, tenant: str, project:
     assert edit(once) == once
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(contents(), tenants, projects, variants)
 def test_a_naming_that_is_lifted_leaves_the_tenant_where_it_was_unless_it_was_named_before(
     before: FlagContent, tenant: str, project: str | None, variant: str
@@ -144,7 +144,7 @@ def _lifted(before: FlagContent, tenant: str, project: str | None) -> FlagConten
         return None
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(contents())
 def test_off_and_on_again_is_where_it_was_and_off_is_legacy_for_everybody(before: FlagContent) -> None:
     off = Switch(flag=FLAG, on=False)(before)
@@ -153,7 +153,7 @@ def test_off_and_on_again_is_where_it_was_and_off_is_legacy_for_everybody(before
     assert Switch(flag=FLAG, on=True)(off) == before
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(contents(), tenants, st.integers(1, 1000), st.sampled_from(["tenant", "conversation"]))
 def test_a_draw_for_one_tenant_moves_nobody_else(before: FlagContent, tenant: str, per_mille: int, by: Any) -> None:
     edit = Share(flag=FLAG, tenant=tenant, per_mille=per_mille, by=by, variant="managed", control="legacy")

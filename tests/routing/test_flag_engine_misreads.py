@@ -52,7 +52,7 @@ DATES = st.from_regex(
 NUMBERS = st.from_regex(r"[+-]?[0-9]{1,400}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,5})?", fullmatch=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.tuples(st.sampled_from(["SEMVER_EQ", "SEMVER_LT"]), VERSIONS)
     | st.tuples(st.sampled_from(["DATE_AFTER", "DATE_BEFORE"]), DATES)

@@ -182,7 +182,7 @@ RULES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rules=st.lists(RULES, min_size=1, max_size=4).filter(lambda rules: not all(rule["disabled"] for rule in rules)),
     kill=st.booleans(),

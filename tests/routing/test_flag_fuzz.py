@@ -40,7 +40,7 @@ def answered(content: bytes) -> FlagState | None:
     return ask(FlagEngine(compile_state(document, [FLAG]))).state
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.sampled_from(places(sound())[1:]), value=JSON)
 def test_a_document_with_one_value_replaced_is_refused_or_answers(place: tuple[Any, ...], value: Any) -> None:
     content = copy.deepcopy(sound())
@@ -52,7 +52,7 @@ def test_a_document_with_one_value_replaced_is_refused_or_answers(place: tuple[A
     assert answered(text(content)) is not FlagState.ERROR
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60), st.integers(0, 2000), st.integers(0, 40))
 def test_a_document_with_bytes_cut_out_and_put_in_is_refused_or_answers(noise: bytes, at: int, cut: int) -> None:
     content = text(sound())

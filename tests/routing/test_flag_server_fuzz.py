@@ -40,7 +40,7 @@ def replaced(place: tuple[Any, ...], value: Any) -> dict[str, Any]:
     return content
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.sampled_from(places(sound())[1:]), value=JSON)
 def test_a_document_with_one_value_replaced_is_refused_or_answers(place: tuple[Any, ...], value: Any) -> None:
     assert answered(text(replaced(place, value))) is not FlagState.ERROR
@@ -50,7 +50,7 @@ INNER = [place for place in places(sound()) if place[:2] != ("features", 1) and 
 OWN = [place for place in places(sound()) if place[:2] == ("features", 1) and len(place) > 2 and place[2] != "name"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.sampled_from([*INNER, *OWN]), value=JSON)
 def test_an_off_gets_through_whichever_value_is_replaced(place: tuple[Any, ...], value: Any) -> None:
     content = replaced(place, value)
@@ -59,7 +59,7 @@ def test_an_off_gets_through_whichever_value_is_replaced(place: tuple[Any, ...],
     assert answered(text(content)) is FlagState.OFF
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60), st.integers(0, 2000), st.integers(0, 40))
 def test_a_document_with_bytes_cut_out_and_put_in_is_refused_or_answers(noise: bytes, at: int, cut: int) -> None:
     content = text(sound())

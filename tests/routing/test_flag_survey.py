@@ -31,7 +31,7 @@ RULES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(RULES, min_size=1, max_size=4), st.booleans())
 def test_a_standing_says_of_every_tenant_and_project_what_the_engine_says(
     rules: list[dict[str, Any]], by_parent: bool

@@ -134,7 +134,7 @@ def decision(state: EngineState, context: FlagContext) -> Decision:
     return decide(Situation(policies=registered, answer=answer, obstacle=None, pin=None, limits=Limits()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(content=documents().map(text), contexts=st.lists(CONTEXTS, min_size=1, max_size=4))
 def test_what_a_file_may_hold_decides_and_explains_alike_from_a_server(
     content: bytes, contexts: list[FlagContext]
@@ -147,7 +147,7 @@ def test_what_a_file_may_hold_decides_and_explains_alike_from_a_server(
         assert decision(server, context) == decision(file, context)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(content=documents().map(of_ours).map(text), context=CONTEXTS)
 def test_what_a_file_may_not_hold_moves_nobody_when_a_server_sends_it(content: bytes, context: FlagContext) -> None:
     """It is refused there, too, or the flag is off."""

@@ -240,7 +240,7 @@ BRAKES = st.sampled_from(
 NAMES = st.integers(0, 10**9).map("c-{}".format)
 
 
-@settings(deadline=None, max_examples=50)  # each turn compiles a flag document
+@settings(max_examples=50)  # each turn compiles a flag document
 @given(NAMES, st.lists(SHARES, min_size=2, max_size=8))
 def test_whatever_the_share_does_from_turn_to_turn_the_variant_stays(name: str, shares: list[dict[str, Any]]) -> None:
     conversation = Conversation(name)
@@ -253,7 +253,7 @@ def test_whatever_the_share_does_from_turn_to_turn_the_variant_stays(name: str, 
     }
 
 
-@settings(deadline=None, max_examples=50)  # each turn compiles a flag document
+@settings(max_examples=50)  # each turn compiles a flag document
 @given(NAMES, st.lists(st.tuples(SHARES, BRAKES), min_size=1, max_size=5))
 def test_no_sticky_decision_outlives_a_kill_an_off_or_a_removal(
     name: str, days: list[tuple[dict[str, Any], dict[str, Any] | None]]

@@ -209,7 +209,7 @@ def run(files: dict[str, list[str]], habits: Habits, seed: int, question: str) -
     raise AssertionError("the model never answered")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     FILES,
     st.integers(0, 5),
@@ -230,7 +230,7 @@ def test_every_citation_is_a_line_of_a_file(
     assert reply_to(request, habits, seed) == reply
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(FILES, st.integers(0, 5))
 def test_no_call_is_made_twice_and_the_run_ends(files: dict[str, list[str]], seed: int) -> None:
     requests, _, request = run(files, THOROUGH, seed, "Where are feature flags evaluated?")

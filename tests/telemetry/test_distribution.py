@@ -157,7 +157,7 @@ def test_no_rows_are_no_figures(report):
     assert report() == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=60))
 def test_the_figures_are_those_of_the_values_one_by_one(engine, insert, report, values):
     with engine.connect() as connection, allow_deletes(connection):

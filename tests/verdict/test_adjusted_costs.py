@@ -127,7 +127,7 @@ moments = st.integers(0, 24 * 40).map(lambda hours: START + hours * dt.timedelta
 costs = st.none() | st.sampled_from([5, 1000, 2**33])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(moments, costs, st.lists(st.tuples(moments, st.integers(0, 99)), max_size=3)), max_size=8))
 def test_what_is_added_up_over_the_looks_is_what_a_look_would_read_of_the_rows(
     rows: list[tuple[dt.datetime, int | None, list[tuple[dt.datetime, int]]]],

@@ -88,7 +88,7 @@ def test_the_recursion_agrees_with_simulation() -> None:
     assert failed / runs == pytest.approx(found.to_fail, abs=0.012)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 3000), st.floats(0.001, 0.999))
 def test_one_look_is_the_binomial_distribution(n: int, p: float) -> None:
     most = n // 20

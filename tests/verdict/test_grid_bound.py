@@ -45,7 +45,6 @@ def test_a_bucket_is_the_smallest_that_a_value_does_not_exceed_and_a_five_hundre
     assert step == 1 or step <= bucket / 500
 
 
-@settings(deadline=None)
 @given(CLUSTERS, st.integers(0, 3000))
 def test_ranked_buckets_count_each_cluster_at_every_threshold(clusters: list[list[int]], value: int) -> None:
     """At a threshold that is a bucket nothing is lost."""
@@ -54,7 +53,7 @@ def test_ranked_buckets_count_each_cluster_at_every_threshold(clusters: list[lis
     assert dict(tail_of(clusters).above(threshold)) == counted(clusters, threshold)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CLUSTERS, CLUSTERS, st.integers(0, 150))
 def test_the_bound_is_below_the_product_at_every_threshold(
     candidate: list[list[int]], control: list[list[int]], begin: int
@@ -69,7 +68,7 @@ def test_the_bound_is_below_the_product_at_every_threshold(
         assert fails <= log_e_fail(above[0], P0) + log_e_pass(above[1], P0) + 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CLUSTERS, CLUSTERS)
 def test_the_bound_is_the_least_of_all_neighbouring_thresholds(
     candidate: list[list[int]], control: list[list[int]]

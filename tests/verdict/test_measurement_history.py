@@ -78,7 +78,7 @@ def seen_by_looks(measurement: Measurement, up_to: int) -> Counter[str]:
     return Counter(map(repr, taken))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(logs_of_dispatches, st.sampled_from(["0d", "5d"]), st.integers(1, 3))
 def test_what_a_look_saw_is_what_it_always_saw(rows: list[dict[str, Any]], window: str, looks: int) -> None:
     then, later = measured(rows, START + 7 * looks * DAY, window), measured(rows, LATER, window)
@@ -102,7 +102,7 @@ def test_a_first_turn_that_arrives_late_does_not_move_its_conversation() -> None
     assert later.excluded == {"candidate": {"late": 1}}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(logs_of_dispatches, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_nothing(rows: list[dict[str, Any]], random: Any) -> None:
     shuffled = list(rows)

@@ -45,7 +45,7 @@ def test_the_cells_cover_every_share_without_a_gap() -> None:
     assert all(low < high for low, high in pairwise(EDGES))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(COUNTS, COUNTS, st.sampled_from([no_worse, twice, tenth_fewer_valid]))
 def test_it_is_below_the_product_in_the_cell_of_whatever_share_is_true(
     candidate: tuple[int, int], control: tuple[int, int], allowed: Allowed
@@ -59,7 +59,7 @@ def test_it_is_below_the_product_in_the_cell_of_whatever_share_is_true(
             assert fails <= log_e_fail(one, allowed(high)) + log_e_pass(other, low) + 1e-9
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(COUNTS, COUNTS)
 def test_a_quick_answer_is_the_whole_one(candidate: tuple[int, int], control: tuple[int, int]) -> None:
     one, other = singles(*candidate), singles(*control)

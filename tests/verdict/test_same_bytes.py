@@ -58,7 +58,7 @@ def bytes_in(held: tuple[list[Any], list[Any]], order: random.Random, zone: str,
         return as_json([reach_verdict(record(JUDGED), Origin.PRODUCTION, as_of, written(held, order))]).encode()
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 10**6),
     order=st.randoms(use_true_random=False),
