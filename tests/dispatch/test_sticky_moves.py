@@ -132,6 +132,7 @@ def test_explain_says_what_the_next_turn_will_be(dispatcher, talk, flip, rows, e
 
 
 def test_explain_creates_no_log_and_says_when_it_cannot_read_one(flip, explain, tmp_path):
+    (tmp_path / "log.db").unlink()
     told = explain()
     assert (told["reason"], (tmp_path / "log.db").exists()) == ("share", False)
     (tmp_path / "log.db").write_text("this is no database, and never was one")

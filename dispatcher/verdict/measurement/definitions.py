@@ -12,6 +12,7 @@ from dispatcher.audit.reading import reading
 from dispatcher.audit.record import Origin, Role
 from dispatcher.audit.tables import logs
 from dispatcher.verdict.epoch import Definition
+from dispatcher.verdict.measurement.planning import plan_for_groups
 
 
 def definitions(
@@ -44,4 +45,5 @@ def definitions(
         .order_by(seen, c.variant_hash, c.routed_variant)
     )
     with reading(engine) as connection:
+        plan_for_groups(connection)
         return tuple(Definition(*row) for row in connection.execute(query))

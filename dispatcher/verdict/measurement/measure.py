@@ -21,6 +21,7 @@ from dispatcher.verdict.measurement.counting import Counting, Statement
 from dispatcher.verdict.measurement.distribution import VALUE, Values
 from dispatcher.verdict.measurement.drift_rows import asked_of, drift_statement, read_drift
 from dispatcher.verdict.measurement.fingerprint import hash_of
+from dispatcher.verdict.measurement.planning import plan_for_groups
 from dispatcher.verdict.measurement.population import Population
 from dispatcher.verdict.measurement.ranks import Ranks
 
@@ -37,7 +38,7 @@ def measure(
     """
     block, origin, looks = population.block, population.origin, population.looks
     with reading(engine) as connection, _without_collecting():
-        _prepare(connection)
+        plan_for_groups(connection)
         gaps = asides.lost_dispatches(connection, block, origin, looks)
         population = replace(
             population,
@@ -117,16 +118,6 @@ def _without_collecting() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
-
-
-def _prepare(connection: sa.Connection) -> None:
-    """Settings of this transaction: PostgreSQL's guesses about groups of groups are wrong by orders of magnitude, and
-    made it sort all rows, join in quadratic time, and compile what runs once.
-    """
-    if connection.dialect.name == "postgresql":
-        for way in ("jit", "enable_mergejoin", "enable_nestloop", "enable_sort", "enable_bitmapscan"):
-            connection.exec_driver_sql(f"SET LOCAL {way} = off")
-        connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
 
 
 def _rows(connection: sa.Connection, statement: Statement) -> Iterator[Mapping[str, Any]]:
