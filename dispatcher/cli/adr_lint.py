@@ -136,6 +136,8 @@ def _chances(chance: Decidability) -> dict[str, Any]:
 
 
 def _print_lint(done: Sequence[Linted], unreadable: Sequence[InvalidRecord], unread: str | None) -> None:
+    from dispatcher.verdict.report.amounts import many
+
     for error in unreadable:
         for text in error.problems:
             click.echo(f"{error.subject}: {text}")
@@ -145,13 +147,9 @@ def _print_lint(done: Sequence[Linted], unreadable: Sequence[InvalidRecord], unr
         for chance in each.chances:
             click.echo(f"{each.record.path.name}: {_in_words(chance)}")
     wrong = sum(len(each.problems) for each in done) + sum(len(error.problems) for error in unreadable)
-    click.echo(f"{_many(len(done) + len(unreadable), 'record')}, {_many(wrong, 'problem')}")
+    click.echo(f"{many(len(done) + len(unreadable), 'record')}, {many(wrong, 'problem')}")
     if unread is not None:
         click.echo(f"warning: whether the log has production rows wasn't looked at: {unread}", err=True)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _in_words(chance: Decidability) -> str:
